@@ -1,0 +1,3 @@
+//! tega: a tree-structured, versioned, replicated database for small data.
+pub mod path;
+pub mod value;
