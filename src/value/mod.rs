@@ -10,7 +10,7 @@
 //! - **Nothing is lost in reading.** A number is a signed or unsigned 64-bit integer or a finite 64-bit float;
 //!   an integer outside −2⁶³ … 2⁶⁴−1 is refused rather than rounded, and so is a key that occurs twice.
 //! - **Depth is bounded by construction.** A list or an object knows how deep it is, and one deeper than
-//!   [`MAX_DEPTH`] can't be made. So every recursion over a value, dropping it included, is bounded.
+//!   [`MAX_NESTING`] can't be made. So every recursion over a value, dropping it included, is bounded.
 //!
 //! Text is read in two steps: `scan` checks all of the grammar (RFC 8259) and the limits, and says what is wrong
 //! where; then miniserde, whose errors say nothing, builds the value from text that is known to be good.
@@ -28,6 +28,10 @@ use crate::path::Key;
 pub use crate::path::MAX_DEPTH;
 pub use scan::{Limits, ParseError};
 pub use write::{write_float, write_string};
+
+/// The deepest value that can be made: room for the lists and objects that messages and records wrap around a
+/// value. What goes into a tree is held to [`MAX_DEPTH`] by the tree.
+pub const MAX_NESTING: usize = MAX_DEPTH + 8;
 
 /// The longest JSON text that is read, in bytes: 1 MiB.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -95,11 +99,11 @@ struct Nested<T> {
     items: Box<[T]>,
 }
 
-const _: () = assert!(MAX_DEPTH < u8::MAX as usize);
+const _: () = assert!(MAX_NESTING < u8::MAX as usize);
 
 fn depth_of<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u8, ValueError> {
     let depth = 1 + values.map(Value::depth).max().unwrap_or(0);
-    if depth > MAX_DEPTH { Err(ValueError::TooDeep) } else { Ok(depth as u8) }
+    if depth > MAX_NESTING { Err(ValueError::TooDeep) } else { Ok(depth as u8) }
 }
 
 impl List {
@@ -277,7 +281,7 @@ impl From<SmolStr> for Value {
 /// Why a value can't be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueError {
-    /// Nested deeper than [`MAX_DEPTH`].
+    /// Nested deeper than [`MAX_NESTING`].
     TooDeep,
     /// An object with this key twice.
     DuplicateKey(Key),
@@ -286,7 +290,7 @@ pub enum ValueError {
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ValueError::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+            ValueError::TooDeep => write!(f, "nested deeper than {MAX_NESTING} levels"),
             ValueError::DuplicateKey(key) => write!(f, "key {:?} occurs twice in one object", key.as_str()),
         }
     }

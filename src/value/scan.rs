@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{MAX_DEPTH, MAX_TEXT};
+use super::{MAX_DEPTH, MAX_NESTING, MAX_TEXT};
 
 /// What a text may hold.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +22,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limits of a value that a message or request of ours wraps in its own braces and lists.
+    /// For a message or request that wraps a value in its own lists and objects. The text's length has been
+    /// bounded by whoever read it.
     pub fn wrapped() -> Limits {
-        Limits { text: MAX_TEXT, ..Limits::unbounded() }
-    }
-
-    /// No limit on the text, and the deepest value that can be: for what the server itself wrote.
-    pub fn unbounded() -> Limits {
-        Limits { text: usize::MAX, depth: MAX_DEPTH }
+        Limits { text: usize::MAX, depth: MAX_NESTING }
     }
 }
 

@@ -90,7 +90,7 @@ fn depth_and_length_are_bounded() {
     assert!(Value::parse(&text(MAX_TEXT)).is_ok());
     assert_eq!(fault(&text(MAX_TEXT + 1)).2, ParseErrorKind::TooLong(MAX_TEXT));
     let mut deep = Value::Null;
-    for _ in 0..MAX_DEPTH {
+    for _ in 0..MAX_NESTING {
         deep = Value::list(vec![deep]).unwrap();
     }
     assert_eq!(Value::list(vec![deep]), Err(ValueError::TooDeep));
