@@ -254,6 +254,12 @@ impl From<i64> for Value {
     }
 }
 
+impl From<i32> for Value {
+    fn from(int: i32) -> Value {
+        Value::Int(int.into())
+    }
+}
+
 impl From<u64> for Value {
     fn from(int: u64) -> Value {
         i64::try_from(int).map_or(Value::UInt(Big(int)), Value::Int)
