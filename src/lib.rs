@@ -1,3 +1,4 @@
 //! tega: a tree-structured, versioned, replicated database for small data.
 pub mod path;
+pub mod tree;
 pub mod value;

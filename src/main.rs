@@ -1,1 +1,3 @@
+//! The `tega` binary.
+
 fn main() {}
