@@ -1,5 +1,7 @@
 //! tega: a tree-structured, versioned, replicated database for small data.
+pub mod commit;
 pub mod log;
 pub mod path;
+pub mod store;
 pub mod tree;
 pub mod value;

@@ -1,0 +1,597 @@
+//! # The database
+//!
+//! A [`Store`] holds **roots**: trees of JSON, each with a version that every commit to it raises by one. It keeps the
+//! newest versions of each, writes what happened to a log before anybody sees it, and tells watchers. It is a library:
+//! no server, no sockets, one thread of its own.
+//!
+//! ```
+//! use tega::{path::Path, store::{Options, Store, Transaction}, value::Value};
+//!
+//! let dir = std::env::temp_dir().join(format!("tega-doc-{}", std::process::id()));
+//! let store = Store::open(&dir, Options::default())?;
+//! let path = Path::parse("lan.ip")?;
+//! let receipt = store.commit(Transaction::new(None).put(path.clone(), Value::from("192.168.1.1")))?;
+//! assert!(receipt.durable);
+//! assert_eq!(store.get(&path), Some(Value::from("192.168.1.1")));
+//! store.close();
+//! # std::fs::remove_dir_all(&dir)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## How a commit happens
+//!
+//! 1. Any thread builds a [`Transaction`] and submits it. Nothing waits but a bounded queue.
+//! 2. The committer takes all that waits and judges it in order against the **tip**, the newest state, durable or not
+//!    (`judge`). What passes becomes the next tip and a record.
+//! 3. The records go to the log with one append and one sync.
+//! 4. Only then, in order: the history grows, the new roots are published, watchers get the events, submitters their
+//!    answers. A reader takes what is published and walks; it waits for nobody, and sees no commit half or early.
+//!
+//! An answer that depends on the tip, refusals included, is given after that too. If the disk refuses, the tip goes
+//! back to what is published, the writers of the failed group learn what the disk said, and everything else in the
+//! batch is judged again.
+//!
+//! ## How it fails
+//!
+//! | the disk says | writers are told | and then |
+//! | --- | --- | --- |
+//! | full | [`Error::NoSpace`]: it did not happen | reads go on; tried again every 10 s and by compaction into a reserve |
+//! | anything else, on append or sync | [`Error::OutcomeUnknown`], later ones [`Error::ReadOnly`] | reads go on; a restart tells what was kept |
+//!
+//! ## Ephemeral nodes
+//!
+//! They belong to a session and end with it (`overlay`). They aren't versioned state: reads of the present see them,
+//! but they alter no version, no history and no log.
+//!
+//! ## What it is not
+//!
+//! It doesn't know of homes and replicas, tokens or sockets. It holds all of its data in memory. A transaction doesn't
+//! span stores. Durability [`Interval`](Durability::Interval), [`None`](Durability::None) and
+//! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise.
+
+mod committer;
+mod compact;
+mod error;
+mod event;
+mod judge;
+mod options;
+mod overlay;
+mod pending;
+mod replay;
+mod requests;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod watch;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::commit::{Incarnation, Position, TegaId};
+use crate::log::{Compaction, CompactionError, Directory, Group, Log, Medium, Offset};
+use crate::path::{Key, Path};
+use crate::tree::{Difference, Tree, Version};
+use crate::value::Value;
+
+pub use error::{Error, OpenError};
+pub use event::{Change, Channel, Event, Notice, Ope};
+pub use options::{Durability, Options};
+pub use overlay::{Ephemeral, MAX_EPHEMERAL, MAX_EPHEMERAL_OF_SESSION};
+pub use pending::{MAX_TRANSACTIONS, TRANSACTION_LIFE};
+pub use state::{Past, Root, View};
+pub use transaction::{Expect, MAX_OPS, MAX_REQUEST_ID, Op, Receipt, Transaction};
+pub use watch::{Lagging, MAX_CHANNELS, Since, Subscribed, Watch, notices_of};
+
+/// A session of somebody who may own ephemeral nodes; never used twice in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// The database: a handle, cheap to clone and usable from any thread. It closes with the last one.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// What ends the committer's thread when the last handle goes.
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
+
+enum Submission {
+    Commit(Transaction, Done<Receipt>),
+    Clear(Option<TegaId>, Done<Receipt>),
+    Compact(Done<()>),
+    Compacted(Result<Compaction, CompactionError>),
+    EndSession(SessionId, TegaId),
+}
+
+/// What waits for the committer.
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Submission>,
+    /// About how many bytes of values they hold.
+    weight: usize,
+    closed: bool,
+    /// The committer waits for work: only then is it worth waking.
+    idle: bool,
+}
+
+/// What all handles, watches and the committer share. Each lock guards its own data and is held for moments; where two
+/// are needed: watches before published, overlay before sessions.
+struct Shared {
+    options: Options,
+    /// There is a log.
+    durable: bool,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    published: Mutex<state::State>,
+    watches: Mutex<watch::Watches>,
+    overlay: Mutex<overlay::Overlay>,
+    sessions: Mutex<Sessions>,
+    pending: Mutex<pending::Pending>,
+    report: Mutex<(Health, Option<LogStatus>)>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    live: HashMap<SessionId, TegaId>,
+    last: u64,
+}
+
+/// How the store is doing, for `/_status`.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The roots with their versions.
+    pub roots: Vec<(Key, Version, Incarnation)>,
+    /// The newest commit.
+    pub position: Position,
+    /// How many submissions wait for the committer.
+    pub queue: usize,
+    /// Whether writes are taken.
+    pub health: Health,
+    /// Open interactive transactions.
+    pub transactions: usize,
+    /// Watches.
+    pub watches: usize,
+    /// Ephemeral nodes.
+    pub ephemeral: usize,
+    /// The log; `None` for a store in memory.
+    pub log: Option<LogStatus>,
+    /// The durability of roots that aren't named.
+    pub durability: Durability,
+    /// The durability of single roots.
+    pub durability_of: Vec<(Key, Durability)>,
+}
+
+/// How the log is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Up to where it is known to be on the disk.
+    pub durable: u64,
+    /// How often it was compacted since the start.
+    pub compactions: u32,
+}
+
+/// Whether writes are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// They are.
+    Ok,
+    /// Not until there is room on the disk again; it is tried every 10 s.
+    NoSpace(String),
+    /// Not before a restart: the disk failed.
+    ReadOnly(String),
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked in mid-change would have left a half-changed value. Nothing that runs under these locks
+    // panics, and if it did, answering from a stale value beats answering nobody.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds since 1970 by this machine's clock; 0 where that is before.
+fn now_ms() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64)
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        locked(&self.queue)
+    }
+
+    fn watches(&self) -> MutexGuard<'_, watch::Watches> {
+        locked(&self.watches)
+    }
+
+    fn overlay(&self) -> MutexGuard<'_, overlay::Overlay> {
+        locked(&self.overlay)
+    }
+
+    fn published(&self) -> state::State {
+        locked(&self.published).clone()
+    }
+
+    fn publish(&self, state: state::State) {
+        let before = std::mem::replace(&mut *locked(&self.published), state);
+        // What only the old state held is freed after the lock.
+        drop(before);
+    }
+
+    fn session(&self, session: SessionId) -> Option<TegaId> {
+        locked(&self.sessions).live.get(&session).cloned()
+    }
+
+    fn report(&self, health: Health, log: Option<LogStatus>) {
+        *locked(&self.report) = (health, log);
+    }
+
+    /// Queues what the store itself has to say, whatever the limits.
+    fn requeue(&self, submission: Submission) {
+        let mut queue = self.queue();
+        queue.items.push_back(submission);
+        if std::mem::take(&mut queue.idle) {
+            self.work.notify_one();
+        }
+    }
+
+    /// Queues a client's submission within the limits, or gives its answer back.
+    fn submit<T>(
+        &self,
+        weight: usize,
+        done: Done<T>,
+        make: impl FnOnce(Done<T>) -> Submission,
+    ) -> Result<(), (Error, Done<T>)> {
+        let mut queue = self.queue();
+        if queue.closed {
+            return Err((Error::Closed, done));
+        }
+        let full =
+            queue.items.len() >= self.options.queue || queue.weight + weight > self.options.queue_bytes;
+        // A single transaction is always taken, however big: its own limits bound it.
+        if full && !queue.items.is_empty() {
+            return Err((Error::Busy, done));
+        }
+        queue.weight += weight;
+        queue.items.push_back(make(done));
+        if std::mem::take(&mut queue.idle) {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory, which is created where it is missing and locked against everybody else.
+    ///
+    /// All that was acknowledged as durable is there. A torn tail of the log is cut and reported to the `log` facade; a
+    /// log that lost what was durable is refused with file and offset, and `tega log --repair` mends it.
+    pub fn open(dir: impl AsRef<std::path::Path>, options: Options) -> Result<Store, OpenError> {
+        Store::open_on(Box::new(Directory::open(dir.as_ref())?), options)
+    }
+
+    /// As [`Store::open`], on any medium.
+    pub fn open_on(medium: Box<dyn Medium>, options: Options) -> Result<Store, OpenError> {
+        let mut replay = replay::Replay::new(&options);
+        let (mut log, recovery) = Log::open(medium, &mut |offset, text| replay.record(offset, text))?;
+        if recovery.cut_bytes > 0 {
+            ::log::warn!(
+                "the log was torn: {} bytes cut at offset {}",
+                recovery.cut_bytes,
+                recovery.cut_at.0
+            );
+        }
+        let unfinished = |reason| {
+            let file = "log".to_string();
+            crate::log::LogError::Corrupt { file, offset: log.end(), reason }
+        };
+        replay.finish().map_err(unfinished)?;
+        let store = match replay.store {
+            Some(store) => store,
+            None => begin(&mut log)?,
+        };
+        let mut state = replay.state;
+        for root in
+            options.durability_of.iter().filter(|(_, d)| *d == Durability::Memory).map(|(root, _)| root)
+        {
+            state.live = state.live.remove(root).map_or(state.live, |(live, _)| live);
+            state.dead = state.dead.remove(root).map_or(state.dead, |(dead, _)| dead);
+        }
+        Store::start(options, state, replay.requests, store, Some((log, replay.compacted)))
+    }
+
+    /// A store that nothing of is kept.
+    pub fn in_memory(options: Options) -> Store {
+        let state = state::State::new(Position(0));
+        let started = Store::start(options, state, requests::Requests::default(), Incarnation::draw(), None);
+        match started {
+            Ok(store) => store,
+            // The same that `std::thread::spawn` does where the system has no thread left.
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn start(
+        options: Options,
+        state: state::State,
+        requests: requests::Requests,
+        store: Incarnation,
+        log: Option<(Log, Offset)>,
+    ) -> Result<Store, OpenError> {
+        let (log, compacted) = log.map_or((None, Offset(0)), |(log, at)| (Some(log), at));
+        let shared = Arc::new(Shared {
+            options,
+            durable: log.is_some(),
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            published: Mutex::new(state.clone()),
+            watches: Mutex::default(),
+            overlay: Mutex::default(),
+            sessions: Mutex::default(),
+            pending: Mutex::default(),
+            report: Mutex::new((Health::Ok, None)),
+        });
+        let committer = committer::Committer::new(shared.clone(), state, requests, store, log, compacted);
+        let thread = std::thread::Builder::new().name("tega-commit".into()).spawn(move || committer.run());
+        let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
+        Ok(Store { handle: Arc::new(Handle { shared, thread }) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Closes the store after what was submitted; later submissions get [`Error::Closed`]. Everything that is published
+    /// is durable then, unless the disk refuses or a root's durability is `memory`. Closing twice does nothing.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
+    /// Everything at this moment.
+    pub fn view(&self) -> View {
+        View { state: self.shared().published() }
+    }
+
+    /// The value at a path now; at the top an object of all roots.
+    pub fn get(&self, path: &Path) -> Option<Value> {
+        self.view().get(path)
+    }
+
+    /// A kept version of a root: from 0 up the version itself, below 0 relative to the present one, which counts as
+    /// kept too. [`Error::NoVersion`] where there is none.
+    pub fn at(&self, root: &str, version: i64) -> Result<Past, Error> {
+        judge::find(&self.shared().published(), root, version)
+    }
+
+    /// The kept versions of a root, deleted ones included, oldest first; the last is the present one.
+    pub fn history(&self, root: &str) -> Result<Vec<Past>, Error> {
+        let state = self.shared().published();
+        let none = || Error::NotFound { path: Path::from_checked(vec![root.into()]) };
+        let (kept, version) = state.kept(root).zip(state.version(root)).ok_or_else(none)?;
+        let pasts =
+            state::with_kept(kept, |kept| kept.iter().filter(|p| p.version <= version).cloned().collect());
+        Ok(pasts)
+    }
+
+    /// What differs between two kept versions of a root, in the order of the paths; the keys are without the root's
+    /// name. A version in which the root was deleted counts as empty.
+    pub fn diff(&self, root: &str, from: i64, to: i64) -> Result<Vec<Difference>, Error> {
+        let state = self.shared().published();
+        let tree = |version| -> Result<Tree, Error> {
+            let past = judge::find(&state, root, version)?;
+            Ok(past.tree.unwrap_or_else(|| Tree::new(crate::tree::Stamp::version(past.version))))
+        };
+        Ok(crate::tree::diff(&tree(from)?, &tree(to)?))
+    }
+
+    /// Submits a transaction and waits for its outcome. Not to be called by a `done` of [`Store::submit`].
+    pub fn commit(&self, transaction: Transaction) -> Result<Receipt, Error> {
+        wait(|done| self.submit(transaction, done))
+    }
+
+    /// Submits a transaction. `done` is called once: by this call where it is refused at once, else by the committer's
+    /// thread, which it must not hold up.
+    pub fn submit(
+        &self,
+        transaction: Transaction,
+        done: impl FnOnce(Result<Receipt, Error>) + Send + 'static,
+    ) {
+        if let Err(error) = transaction.check() {
+            return done(Err(error));
+        }
+        let weight = transaction.weight();
+        let submitted =
+            self.shared().submit(weight, Box::new(done), |done| Submission::Commit(transaction, done));
+        if let Err((error, done)) = submitted {
+            done(Err(error));
+        }
+    }
+
+    /// The roots that a transaction would touch, as it would leave them now; `None`: deleted. Nothing changes.
+    pub fn preview(&self, transaction: &Transaction) -> Result<Vec<(Key, Option<Tree>)>, Error> {
+        transaction.check()?;
+        let shared = self.shared();
+        let session = transaction.session.and_then(|id| Some((id, shared.session(id)?)));
+        let mut overlay = shared.overlay();
+        let mark = overlay.mark();
+        let mut requests = requests::Requests::default();
+        let mut tip =
+            judge::Tip { state: shared.published(), overlay: &mut overlay, requests: &mut requests };
+        let judged = judge::judge(&mut tip, transaction, session, now_ms());
+        let state = tip.state;
+        overlay.undo_to(mark);
+        drop(overlay);
+        let event = judged?.event;
+        let mut names: Vec<Key> =
+            event.iter().flat_map(|e| &e.changes).filter_map(|c| c.path.root().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let tree = |name: &Key| state.live.get(name).map(|root| root.present.clone());
+        Ok(names.into_iter().map(|name| (name.clone(), tree(&name))).collect())
+    }
+
+    /// Empties the store: no roots, no history, new incarnations. Ephemeral nodes stay, as their sessions do.
+    pub fn clear(&self, by: Option<TegaId>, done: impl FnOnce(Result<Receipt, Error>) + Send + 'static) {
+        let submitted = self.shared().submit(0, Box::new(done), |done| Submission::Clear(by, done));
+        if let Err((error, done)) = submitted {
+            done(Err(error));
+        }
+    }
+
+    /// Compacts the log: `done` is called when the new one is in place.
+    pub fn compact(&self, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        let submitted = self.shared().submit(0, Box::new(done), Submission::Compact);
+        if let Err((error, done)) = submitted {
+            done(Err(error));
+        }
+    }
+
+    /// Begins a session, which may own ephemeral nodes.
+    pub fn begin_session(&self, tega_id: TegaId) -> SessionId {
+        let mut sessions = locked(&self.shared().sessions);
+        sessions.last += 1;
+        let session = SessionId(sessions.last);
+        sessions.live.insert(session, tega_id);
+        session
+    }
+
+    /// Ends a session: its ephemeral nodes go, and watchers are told. Ending one twice does nothing.
+    pub fn end_session(&self, session: SessionId) {
+        let ended = locked(&self.shared().sessions).live.remove(&session);
+        if let Some(by) = ended {
+            self.shared().requeue(Submission::EndSession(session, by));
+        }
+    }
+
+    /// The ephemeral nodes at or below a path; at the top all of them.
+    pub fn ephemeral(&self, path: &Path) -> Vec<Ephemeral> {
+        let overlay = self.shared().overlay();
+        let ephemeral = |(path, lease): (&Path, &overlay::Lease)| Ephemeral {
+            path: path.clone(),
+            tega_id: lease.by.clone(),
+            session: lease.session,
+            age: lease.since.elapsed(),
+        };
+        overlay.below(path).map(ephemeral).collect()
+    }
+
+    /// Begins an interactive transaction and returns its txid. [`MAX_TRANSACTIONS`] may be open; one that isn't used for
+    /// [`TRANSACTION_LIFE`] is dropped.
+    pub fn begin(&self, by: Option<TegaId>) -> Result<String, Error> {
+        locked(&self.shared().pending).begin(by, Instant::now())
+    }
+
+    /// Adds an operation to an interactive transaction; it is judged at the commit.
+    pub fn queue(&self, txid: &str, op: Op) -> Result<(), Error> {
+        let limit = self.shared().options.queue_bytes;
+        locked(&self.shared().pending).queue(txid, op, limit, Instant::now())
+    }
+
+    /// What an interactive transaction holds so far.
+    pub fn queued(&self, txid: &str) -> Result<Transaction, Error> {
+        locked(&self.shared().pending).get(txid, Instant::now())
+    }
+
+    /// Takes an interactive transaction out: to submit it, or to drop it.
+    pub fn take(&self, txid: &str) -> Result<Transaction, Error> {
+        locked(&self.shared().pending).take(txid, Instant::now())
+    }
+
+    /// A watch without channels yet. Events of `except` aren't queued. `wake` is called by whichever thread queues an
+    /// event, after it: it must be quick, and must not call the watch.
+    pub fn watch(&self, except: Option<TegaId>, wake: impl Fn() + Send + Sync + 'static) -> Watch {
+        Watch::new(self.shared().clone(), except, Box::new(wake))
+    }
+
+    /// How the store is doing.
+    pub fn status(&self) -> Status {
+        let shared = self.shared();
+        let view = self.view();
+        let (health, log) = locked(&shared.report).clone();
+        Status {
+            roots: view.roots().map(|(name, root)| (name.clone(), root.version, root.incarnation)).collect(),
+            position: view.position(),
+            queue: shared.queue().items.len(),
+            health,
+            transactions: locked(&shared.pending).len(),
+            watches: shared.watches().len(),
+            ephemeral: shared.overlay().len(),
+            log,
+            durability: shared.options.durability,
+            durability_of: shared.options.durability_of.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("position", &self.view().position()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        {
+            let mut queue = self.shared.queue();
+            queue.closed = true;
+            queue.idle = false;
+        }
+        self.shared.work.notify_one();
+        let thread = locked(&self.thread).take();
+        // The last handle may go inside an answer, in the committer's own thread, which can't wait for itself.
+        if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
+            // It ends by itself; a panic of its has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Turns a submission into a call that waits.
+fn wait<T: Send + 'static>(submit: impl FnOnce(Done<T>)) -> Result<T, Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    submit(Box::new(move |outcome| drop(sender.send(outcome))));
+    // The sender only goes unused if the committer died.
+    receiver.recv().unwrap_or(Err(Error::Closed))
+}
+
+impl Store {
+    /// [`Store::clear`], waiting.
+    pub fn clear_and_wait(&self, by: Option<TegaId>) -> Result<Receipt, Error> {
+        wait(|done| self.clear(by, done))
+    }
+
+    /// [`Store::compact`], waiting.
+    pub fn compact_and_wait(&self) -> Result<(), Error> {
+        wait(|done| self.compact(done))
+    }
+}
+
+/// The first record of a new log.
+fn begin(log: &mut Log) -> Result<Incarnation, OpenError> {
+    let store = Incarnation::draw();
+    let failed = |error: String| {
+        let file = "log".to_string();
+        OpenError::Log(crate::log::LogError::Io {
+            doing: format!("writing {file}"),
+            source: std::io::Error::other(error),
+        })
+    };
+    let mut group = Group::new();
+    let record = format!("{{\"store\":\"{store}\",\"position\":0,\"forgotten\":0}}");
+    group.record(|out| out.extend_from_slice(record.as_bytes())).map_err(|e| failed(e.to_string()))?;
+    log.append(&mut group).and_then(|()| log.sync()).map_err(|e| failed(e.to_string()))?;
+    Ok(store)
+}

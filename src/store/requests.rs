@@ -1,0 +1,93 @@
+//! What came of the newest requests that had an ID, so that a retry gets the first answer.
+
+use std::collections::{HashMap, VecDeque};
+
+use smol_str::SmolStr;
+
+use super::{Error, Receipt};
+use crate::commit::{Position, Request};
+use crate::path::Key;
+use crate::tree::Version;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) crc: u32,
+    pub(super) position: Position,
+    pub(super) versions: Vec<(Key, Version)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests {
+    outcomes: HashMap<SmolStr, Outcome>,
+    /// Oldest first.
+    order: VecDeque<SmolStr>,
+    /// Those of the batch that is being written; `keep` or `forget` decides.
+    pending: HashMap<SmolStr, Outcome>,
+    /// The newest position whose outcome was dropped to make room.
+    pub(super) forgotten: Position,
+}
+
+impl Requests {
+    /// Nothing is remembered, and whatever was made before this position is too old.
+    pub(super) fn forgotten_up_to(forgotten: Position) -> Requests {
+        Requests { forgotten, ..Requests::default() }
+    }
+
+    /// The outcome of the same request before, if there was one.
+    pub(super) fn seen(&self, request: &Request) -> Result<Option<Receipt>, Error> {
+        let id = || request.id.to_string();
+        match self.pending.get(&request.id).or_else(|| self.outcomes.get(&request.id)) {
+            Some(outcome) if outcome.crc == request.crc => {
+                let Outcome { position, versions, .. } = outcome.clone();
+                Ok(Some(Receipt { position, versions, durable: false }))
+            }
+            Some(_) => Err(Error::RequestReused { id: id() }),
+            // Its maker had seen a position, and everything after that position is remembered: it is new.
+            None if made_at(&request.id).is_none_or(|made| made >= self.forgotten) => Ok(None),
+            None => Err(Error::RequestTooOld { id: id() }),
+        }
+    }
+
+    pub(super) fn add_pending(&mut self, id: SmolStr, outcome: Outcome) {
+        self.pending.insert(id, outcome);
+    }
+
+    /// The batch failed.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The batch is on its way to everybody.
+    pub(super) fn keep_pending(&mut self, limit: usize) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut pending: Vec<_> = self.pending.drain().collect();
+        pending.sort_by_key(|(_, outcome)| outcome.position);
+        for (id, outcome) in pending {
+            self.insert(id, outcome, limit);
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: SmolStr, outcome: Outcome, limit: usize) {
+        if self.outcomes.insert(id.clone(), outcome).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > limit {
+            if let Some(old) = self.order.pop_front().and_then(|id| self.outcomes.remove(&id)) {
+                self.forgotten = self.forgotten.max(old.position);
+            }
+        }
+    }
+
+    /// All that is remembered, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Outcome)> {
+        self.order.iter().filter_map(|id| Some((id, self.outcomes.get(id)?)))
+    }
+}
+
+/// The position in an ID of the form `@POSITION:ANYTHING`.
+fn made_at(id: &str) -> Option<Position> {
+    let (position, _) = id.strip_prefix('@')?.split_once(':')?;
+    position.parse().ok().map(Position)
+}

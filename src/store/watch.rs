@@ -1,0 +1,386 @@
+//! Watches: each subscriber's bounded queue of events, filled as commits become visible.
+//!
+//! The committer looks subscribers up by the root that changed, compares paths, and pushes a shared pointer: nothing
+//! is formatted and no regex is run in its thread. A queue that overflows is dropped whole and the watch is `Lagging`
+//! for good: its owner starts again from a position or version that it knows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::event::{Channel, Event, Notice, notices};
+use super::state::{Past, State, View};
+use super::{Error, Shared};
+use crate::commit::{Incarnation, Position, TegaId};
+use crate::path::{Key, Path};
+use crate::tree::Version;
+
+/// The most channels of one watch.
+pub const MAX_CHANNELS: usize = 1_000;
+
+/// Where a subscriber left off.
+#[derive(Clone, Debug)]
+pub enum Since {
+    /// The version that it knows of each root. Roots that it doesn't name are new to it.
+    Versions(Vec<(Key, Incarnation, Version)>),
+    /// The last position that it saw.
+    Position(Position),
+}
+
+/// What a subscription starts with.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// The state when it began: every later event is queued, no earlier one is.
+    pub view: View,
+    /// What was missed since, oldest first; `None`: the history doesn't reach back that far, so start from `view`.
+    pub missed: Option<Vec<Arc<Event>>>,
+}
+
+/// The queue overflowed: subscribe anew from what you know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagging;
+
+/// A subscriber's queue of events. Dropping it ends it.
+pub struct Watch {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+pub(super) struct Queue {
+    id: u64,
+    /// Whose own changes aren't queued.
+    except: Option<TegaId>,
+    limit: usize,
+    wake: Box<dyn Fn() + Send + Sync>,
+    inner: Mutex<Inner>,
+    ready: Condvar,
+}
+
+struct Inner {
+    /// Shared, so that telling an event needs no lock.
+    channels: Arc<[Channel]>,
+    events: VecDeque<Arc<Event>>,
+    lagging: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: &Arc<Event>) {
+        let mut inner = self.lock();
+        let concerned =
+            |channel: &Channel| event.changes.iter().any(|change| channel.may_concern(&change.path));
+        // A rollback to an equal state changes nothing and is told all the same.
+        let rolled_back = event.rollback_to.is_some();
+        if inner.lagging || !(rolled_back || inner.channels.iter().any(concerned)) {
+            return;
+        }
+        if inner.events.len() == self.limit {
+            inner.lagging = true;
+            inner.events = VecDeque::new();
+        } else {
+            inner.events.push_back(event.clone());
+        }
+        drop(inner);
+        self.ready.notify_all();
+        (self.wake)();
+    }
+}
+
+/// All watches, found by the root that they watch.
+#[derive(Default)]
+pub(super) struct Watches {
+    by_root: HashMap<Key, Vec<Arc<Queue>>>,
+    /// Those with a regex or the top among their channels.
+    any_root: Vec<Arc<Queue>>,
+    count: usize,
+    next: u64,
+}
+
+impl Watches {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Queues an event with everybody whom it may concern.
+    pub(super) fn publish(&self, event: &Arc<Event>) {
+        if self.count == 0 {
+            return;
+        }
+        let mut roots: Vec<&Key> = Vec::with_capacity(1);
+        let changed = event.changes.iter().filter_map(|c| c.path.root());
+        for root in changed.chain(event.rollback_to.iter().map(|(root, _)| root)) {
+            if roots.last() != Some(&root) && !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+        let mine = |queue: &Queue| queue.except.is_some() && queue.except == event.by;
+        // One root is the rule, and then nobody can be met twice.
+        let mut met: Vec<u64> = Vec::new();
+        for root in &roots {
+            for queue in self.by_root.get(*root).into_iter().flatten() {
+                if mine(queue) || met.contains(&queue.id) {
+                    continue;
+                }
+                if roots.len() > 1 {
+                    met.push(queue.id);
+                }
+                queue.push(event);
+            }
+        }
+        for queue in self.any_root.iter().filter(|queue| !mine(queue)) {
+            queue.push(event);
+        }
+    }
+
+    /// Files a queue under the roots of its channels, and under nothing else.
+    fn file(&mut self, queue: &Arc<Queue>, channels: &[Channel]) {
+        self.unfile(queue);
+        let root_of = |channel: &Channel| match channel {
+            Channel::Path(path) => path.root().cloned(),
+            Channel::Regex { .. } => None,
+        };
+        // In `any_root` it meets every event, so it needs no place under single roots.
+        if channels.iter().any(|channel| root_of(channel).is_none()) {
+            self.any_root.push(queue.clone());
+            return;
+        }
+        for root in channels.iter().filter_map(root_of) {
+            let queues = self.by_root.entry(root).or_default();
+            if queues.last().is_none_or(|last| last.id != queue.id) {
+                queues.push(queue.clone());
+            }
+        }
+    }
+
+    fn unfile(&mut self, queue: &Arc<Queue>) {
+        let inner = queue.lock();
+        for channel in inner.channels.iter() {
+            if let Channel::Path(path) = channel
+                && let Some(root) = path.root()
+                && let Some(queues) = self.by_root.get_mut(root)
+            {
+                queues.retain(|other| other.id != queue.id);
+                if queues.is_empty() {
+                    self.by_root.remove(root);
+                }
+            }
+        }
+        drop(inner);
+        self.any_root.retain(|other| other.id != queue.id);
+    }
+}
+
+impl Watch {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        except: Option<TegaId>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Watch {
+        let mut watches = shared.watches();
+        watches.next += 1;
+        watches.count += 1;
+        let queue = Queue {
+            id: watches.next,
+            except,
+            limit: shared.options.watch_queue,
+            wake,
+            inner: Mutex::new(Inner { channels: Arc::from([]), events: VecDeque::new(), lagging: false }),
+            ready: Condvar::new(),
+        };
+        drop(watches);
+        Watch { shared, queue: Arc::new(queue) }
+    }
+
+    /// Adds a channel. Atomic with the commits: every event after the answer's `view` is queued, and none before it.
+    ///
+    /// Refused beyond [`MAX_CHANNELS`]. A channel that is there already is subscribed once.
+    pub fn subscribe(&self, channel: Channel, since: Option<Since>) -> Result<Subscribed, Error> {
+        // Publishing takes this lock too, for the swap of the state and the queueing together.
+        let mut watches = self.shared.watches();
+        let mut channels = self.queue.lock().channels.to_vec();
+        if !channels.iter().any(|c| same(c, &channel)) {
+            if channels.len() == MAX_CHANNELS {
+                let message = format!("{MAX_CHANNELS} channels are subscribed, which is the most");
+                return Err(Error::TooLarge { path: None, message });
+            }
+            channels.push(channel.clone());
+            watches.file(&self.queue, &channels);
+            self.queue.lock().channels = channels.into();
+        }
+        let view = View { state: self.shared.published() };
+        let missed = match since {
+            Some(since) => missed(&view.state, &channel, &since),
+            None => Some(Vec::new()),
+        };
+        drop(watches);
+        Ok(Subscribed { view, missed })
+    }
+
+    /// Removes a channel, named as it was subscribed; false: it wasn't there.
+    pub fn unsubscribe(&self, channel: &str, regex: bool) -> bool {
+        self.retain(|c| !(matches!(c, Channel::Regex { .. }) == regex && c.text() == channel))
+    }
+
+    /// Removes all channels.
+    pub fn unsubscribe_all(&self) {
+        self.retain(|_| false);
+    }
+
+    fn retain(&self, keep: impl FnMut(&Channel) -> bool) -> bool {
+        let mut watches = self.shared.watches();
+        let mut channels = self.queue.lock().channels.to_vec();
+        let before = channels.len();
+        channels.retain(keep);
+        let changed = channels.len() < before;
+        if changed {
+            watches.file(&self.queue, &channels);
+            self.queue.lock().channels = channels.into();
+        }
+        changed
+    }
+
+    /// The next event, if there is one; or that the queue overflowed, from then on for good.
+    pub fn try_next(&self) -> Result<Option<Arc<Event>>, Lagging> {
+        let mut inner = self.queue.lock();
+        if inner.lagging { Err(Lagging) } else { Ok(inner.events.pop_front()) }
+    }
+
+    /// Waits for the next event, at most this long.
+    pub fn wait(&self, timeout: Duration) -> Result<Option<Arc<Event>>, Lagging> {
+        let until = Instant::now() + timeout;
+        let mut inner = self.queue.lock();
+        loop {
+            if inner.lagging {
+                return Err(Lagging);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match inner.events.pop_front() {
+                Some(event) => return Ok(Some(event)),
+                None if left.is_zero() => return Ok(None),
+                None => {
+                    let waited = self.queue.ready.wait_timeout(inner, left);
+                    inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// What this watch's channels are told of an event: each change once, in order. Empty: it doesn't concern them.
+    pub fn notices(&self, event: &Event) -> Vec<Notice> {
+        let channels = self.queue.lock().channels.clone();
+        told(channels.iter(), event, &self.shared.published())
+    }
+}
+
+/// What the subscriber of one channel is told of an event, such as one that was missed.
+pub fn notices_of(channel: &Channel, event: &Event, view: &View) -> Vec<Notice> {
+    told(std::iter::once(channel), event, &view.state)
+}
+
+fn told<'a>(
+    channels: impl Iterator<Item = &'a Channel> + Clone,
+    event: &Event,
+    state: &State,
+) -> Vec<Notice> {
+    notices(channels, event, |path| {
+        let (root, keys) = path.keys().split_first()?;
+        // The state of the event itself, as long as it is kept; else the present one, which is newer.
+        let version = event.roots.iter().find(|(name, ..)| name == root).map(|(_, _, version)| *version);
+        let past = state.kept(root).and_then(|kept| {
+            super::state::with_kept(kept, |kept| {
+                kept.iter().find(|past| Some(past.version) == version).cloned()
+            })
+        });
+        match past {
+            Some(past) => past.tree?.get(keys).map(|node| node.to_node()),
+            None => state.live.get(root)?.present.get(keys).map(|node| node.to_node()),
+        }
+    })
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watches = self.shared.watches();
+        watches.unfile(&self.queue);
+        watches.count -= 1;
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watch").field(&self.queue.id).finish()
+    }
+}
+
+fn same(a: &Channel, b: &Channel) -> bool {
+    match (a, b) {
+        (Channel::Path(a), Channel::Path(b)) => a == b,
+        (Channel::Regex { text: a, .. }, Channel::Regex { text: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
+/// The commits that a subscriber of this channel hasn't seen, or `None` where the history doesn't reach back.
+fn missed(state: &State, channel: &Channel, since: &Since) -> Option<Vec<Arc<Event>>> {
+    let names: Vec<Key> = match channel {
+        Channel::Path(Path { .. }) if channel_root(channel).is_some() => {
+            channel_root(channel).into_iter().collect()
+        }
+        _ => state
+            .live
+            .iter()
+            .map(|(name, _)| name)
+            .chain(state.dead.iter().map(|(name, _)| name))
+            .cloned()
+            .collect(),
+    };
+    let mut events: Vec<Arc<Event>> = Vec::new();
+    for name in &names {
+        let Some(kept) = state.kept(name) else { continue };
+        super::state::with_kept(kept, |kept| {
+            let known = match since {
+                Since::Position(position) => kept.iter().rposition(|past| past.position <= *position),
+                Since::Versions(known) => match known.iter().find(|(root, ..)| root == name) {
+                    Some((_, incarnation, version)) => kept
+                        .iter()
+                        .rposition(|past| past.version <= *version && past.incarnation == *incarnation)
+                        .filter(|at| kept[*at].version == *version),
+                    None => None,
+                },
+            };
+            // Unknown to the subscriber: complete only if its creation is still kept.
+            let from = match known {
+                Some(at) => at + 1,
+                None if is_new_to(since, name) && begins_with_creation(kept, name) => 0,
+                None => return None,
+            };
+            // Published ones only: the history is a step ahead while a batch is being published.
+            let fresh = kept.iter().skip(from).filter(|past| past.position <= state.position);
+            events.extend(fresh.filter_map(|past| past.event.clone()));
+            Some(())
+        })?;
+    }
+    events.sort_by_key(|event| event.position);
+    events.dedup_by_key(|event| event.position);
+    Some(events)
+}
+
+fn channel_root(channel: &Channel) -> Option<Key> {
+    if let Channel::Path(path) = channel { path.root().cloned() } else { None }
+}
+
+fn begins_with_creation(kept: &VecDeque<Past>, root: &Key) -> bool {
+    let first = kept.front().and_then(|past| past.event.as_ref());
+    first.is_some_and(|event| event.created.contains(root))
+}
+
+/// Whether the subscriber can't have seen any version of this root: it was created after where it left off.
+fn is_new_to(since: &Since, root: &Key) -> bool {
+    match since {
+        Since::Position(_) => true,
+        Since::Versions(known) => !known.iter().any(|(name, ..)| name == root),
+    }
+}
