@@ -262,7 +262,7 @@ impl Judge<'_, '_> {
         }
         let stamp = Stamp::version(self.drafts[at].version);
         let refused = |error| Error::from_tree(error, path);
-        let node = Node::build(value, stamp, path.len()).map_err(refused)?;
+        let node = Node::build(value, stamp, path.len() - 1).map_err(refused)?;
         self.put_node(at, path, node, stamp)
     }
 
@@ -315,7 +315,7 @@ impl Judge<'_, '_> {
         overlay.check_room(path, session)?;
         let stamp = overlay.stamp();
         let refused = |error| Error::from_tree(error, path);
-        let node = Node::build(value, stamp, path.len()).map_err(refused)?;
+        let node = Node::build(value, stamp, keys.len()).map_err(refused)?;
         let base = draft.present.clone().unwrap_or_else(|| Tree::new(stamp));
         let edit = base.put_overlay(keys, node.clone(), stamp).map_err(refused)?;
         draft.present = Some(edit.tree);

@@ -258,7 +258,7 @@ fn edit_root(
         let refused = |error| format!("{path}: {error}");
         let (before, after) = match edit {
             Edit::Put(_, value) => {
-                let node = Node::build(value, stamp, path.len()).map_err(refused)?;
+                let node = Node::build(value, stamp, keys.len()).map_err(refused)?;
                 let existed = tree.is_some();
                 let base = tree.take().unwrap_or_else(|| Tree::new(stamp));
                 let edit = base.put(keys, node.clone(), stamp).map_err(refused)?;

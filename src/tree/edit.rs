@@ -38,6 +38,8 @@ impl Tree {
     /// Replaces what stands at `keys` by `node`, which [`Node::build`] made with the same stamp; missing parents are
     /// made, and all ancestors get the stamp. No keys: replaces the root's content, by a container only.
     ///
+    /// The stamp should be above all in the tree: that versions only grow is the store's promise, not tested here.
+    ///
     /// ```
     /// use tega::path::Key;
     /// use tega::tree::{Node, Stamp, Tree, Version};

@@ -58,7 +58,7 @@ pub use edges::edges;
 pub use edit::Edit;
 pub use map::{FANOUT, Iter, Map, Pair, Pairs};
 pub use pattern::{MAX_PATTERN, MAX_PATTERN_LEVELS, PatternError};
-pub use select::{ChannelPattern, Limits, Match, Pattern, SelectError};
+pub use select::{ChannelPattern, Match, Pattern, SelectError, SelectLimits};
 pub use state::{StateReader, write_states};
 pub use text::{BudgetSpent, Lease, write_internal, write_json};
 pub use walk::Walk;

@@ -77,11 +77,6 @@ impl Node {
         NodeRef { stamp, kind: self.kind() }
     }
 
-    /// Whether it's a container without children.
-    pub fn is_empty_container(&self) -> bool {
-        matches!(self, Node::Container(container) if container.is_empty())
-    }
-
     /// Refuses a node that can't stand `depth` keys below the root. Nodes come out of other trees and other places as
     /// well as out of [`Node::build`], so an edit doesn't take their depth on trust.
     pub(super) fn check_at(&self, depth: usize) -> Result<(), TreeError> {

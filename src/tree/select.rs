@@ -20,7 +20,7 @@ pub struct Pattern {
 
 /// How much a selection may find and look at; more is an error, not a part of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SelectLimits {
     /// The most matches.
     pub matches: usize,
     /// The most keys that are matched against an expression.
@@ -64,7 +64,7 @@ impl Pattern {
     pub fn select<'a>(
         &self,
         roots: impl IntoIterator<Item = (&'a Key, &'a Tree)>,
-        limits: Limits,
+        limits: SelectLimits,
     ) -> Result<Vec<Match<'a>>, SelectError> {
         let Some((first, rest)) = self.levels.split_first() else { return Ok(Vec::new()) };
         let mut search =
@@ -77,7 +77,7 @@ impl Pattern {
 }
 
 struct Search<'a> {
-    limits: Limits,
+    limits: SelectLimits,
     visits: usize,
     keys: Vec<Key>,
     groups: Vec<Vec<Option<String>>>,
@@ -183,7 +183,7 @@ impl ChannelPattern {
         &self,
         keys: &[Key],
         node: NodeRef<'_>,
-        limits: Limits,
+        limits: SelectLimits,
     ) -> Result<Vec<(Vec<Key>, Node)>, SelectError> {
         let mut found = Vec::new();
         let mut visits = 0;
@@ -233,13 +233,13 @@ impl std::error::Error for SelectError {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{key, keys, tree};
+    use super::super::testing::{Random, key, keys, tree};
     use super::*;
     use crate::tree::{MAX_PATTERN, MAX_PATTERN_LEVELS};
 
-    const LIMITS: Limits = Limits { matches: 100, visits: 100 };
+    const LIMITS: SelectLimits = SelectLimits { matches: 100, visits: 100 };
 
-    fn select(pattern: &str, limits: Limits) -> Result<Vec<String>, SelectError> {
+    fn select(pattern: &str, limits: SelectLimits) -> Result<Vec<String>, SelectError> {
         let roots = [
             (key("a"), tree(r#"{"r-1":5,"x.y":{"k":[]}}"#)),
             (key("r-a"), tree(r#"{"a":{"b":1},"b":2}"#)),
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_selection_stops_at_its_limits() {
-        let limits = |matches, visits| Limits { matches, visits };
+        let limits = |matches, visits| SelectLimits { matches, visits };
         assert!(select(r".*\.a", limits(2, 8)).is_ok());
         assert_eq!(select(r".*\.a", limits(1, 8)), Err(SelectError::TooManyMatches(1)));
         assert_eq!(select(r".*\.a", limits(2, 7)), Err(SelectError::TooManyNodes(7)));
@@ -312,9 +312,41 @@ mod tests {
         assert_eq!(fault(&"a".repeat(MAX_PATTERN + 1)), TooLong);
         assert!(Pattern::parse(&["a"; MAX_PATTERN_LEVELS].join(r"\.")).is_ok());
         assert_eq!(fault(&["a"; MAX_PATTERN_LEVELS + 1].join(r"\.")), TooManyLevels);
-        for fine in ["(?i)a", "(?:a)", "(?P<n>a)", r"[(?=]", "[[:alpha:](?=]", "[](?!]", r"\(?=", r"\\.b"] {
+        for fine in [
+            "(?i)a",
+            "(?:a)",
+            "(?P<n>a)",
+            r"[(?=]",
+            "[[:alpha:](?=]",
+            "[](?!]",
+            r"\(?=",
+            r"\\.b",
+            r"\w{100}",
+            "a.{1,64}",
+        ] {
             assert!(Pattern::parse(fine).is_ok(), "{fine}: {:?}", fault(fine));
         }
+    }
+
+    #[test]
+    fn any_text_is_a_pattern_or_is_refused() {
+        let mut random = Random::new(2);
+        let parts =
+            ["\\", ".", "[", "]", "^", "[:", ":]", "(", "?", ")", "a", "é", "*", "{", "9", "}", "|", "-"];
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..20_000 {
+            let text: String = (0..random.below(9)).map(|_| parts[random.below(parts.len())]).collect();
+            match Pattern::parse(&text) {
+                Ok(pattern) => {
+                    good += 1;
+                    let roots = [(key("aé"), tree(r#"{"9-":{"a":1}}"#))];
+                    let found = pattern.select(roots.iter().map(|(k, t)| (k, t)), LIMITS).unwrap();
+                    assert!(found.iter().all(|m| m.keys.len() == pattern.levels.len()), "{text}");
+                }
+                Err(_) => bad += 1,
+            }
+        }
+        assert!(good > 1000 && bad > 1000, "{good} {bad}");
     }
 
     #[test]
@@ -353,7 +385,7 @@ mod tests {
             let found = Pattern::subscribe(channel).unwrap().below(&[key("r")], tree.root(), limits)?;
             Ok(found.iter().map(|(k, n)| format!("{}={}", k.join("."), n.to_value())).collect::<Vec<_>>())
         };
-        let limits = |matches, visits| Limits { matches, visits };
+        let limits = |matches, visits| SelectLimits { matches, visits };
         assert_eq!(below(r"r\.a\.x.", LIMITS).unwrap(), ["r.a.x1=1", "r.a.x2={\"x3\":2}"]);
         assert_eq!(below(r"r\.b", LIMITS).unwrap(), [""; 0]);
         assert_eq!(below(r"r\.a\.x.", limits(1, 9)), Err(SelectError::TooManyMatches(1)));

@@ -232,6 +232,32 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_state_is_refused_or_makes_a_sound_tree() {
+        let mut random = Random::new(4);
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..3000 {
+            let tree = random_tree(&mut random, 8);
+            let mut bytes = lines(&tree, usize::MAX).concat().into_bytes();
+            for _ in 0..=random.below(2) {
+                let at = random.below(bytes.len());
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = b"0123456789k\"[]{},-"[random.below(18)];
+                }
+            }
+            let Ok(value) = Value::parse_bytes(&bytes) else { continue };
+            let mut reader = StateReader::new(Version(8));
+            match reader.feed(&value).and_then(|()| reader.finish()) {
+                Ok(tree) => {
+                    good += 1;
+                    tree.check().unwrap();
+                }
+                Err(_) => bad += 1,
+            }
+        }
+        assert!(good > 100 && bad > 100, "{good} {bad}");
+    }
+
+    #[test]
     fn a_state_is_as_deep_as_a_tree_may_be_and_no_deeper() {
         let chain = |n: usize, last: &str| {
             let mut entries: Vec<String> = (1..n).map(|d| format!("[{d},\"k\",1]")).collect();
