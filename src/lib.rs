@@ -1,8 +1,13 @@
 //! tega: a tree-structured, versioned, replicated database for small data.
+pub mod api;
+pub mod client;
 pub mod commit;
+pub mod hub;
 pub mod log;
+pub mod message;
 pub mod migrate;
 pub mod path;
+pub mod session;
 pub mod store;
 pub mod tree;
 pub mod value;

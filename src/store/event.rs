@@ -26,8 +26,9 @@ pub struct Event {
     /// Whether it would survive a power cut.
     pub durable: bool,
     /// The roots that it created.
-    pub(super) created: Vec<Key>,
-    pub(super) request: Option<Request>,
+    pub created: Vec<Key>,
+    /// Set where the client named its request.
+    pub request: Option<Request>,
 }
 
 /// What changed at one path.

@@ -1,0 +1,151 @@
+//! # One tega seen from outside
+//!
+//! What the command line and the browser use to reach a server, and nothing of the server itself. A [`Target`] says
+//! where it is; [`ws`] speaks to it over a WebSocket.
+
+pub mod ws;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port of a tega when an address names none.
+pub const DEFAULT_PORT: u16 = 8739;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `http://HOST[:PORT]`
+    Tcp {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// `unix:PATH`
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// What goes into a `Host` header.
+    pub fn host(&self) -> String {
+        match self {
+            Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Target::Tcp { host, port } => format!("{host}:{port}"),
+            Target::Unix(_) => "localhost".into(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Tcp { .. } => write!(f, "http://{}", self.host()),
+            Target::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A text that names no server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTarget(String);
+
+impl fmt::Display for BadTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadTarget {}
+
+impl FromStr for Target {
+    type Err = BadTarget;
+
+    /// Reads `http://HOST[:PORT][/]`, `unix:PATH`, or `HOST[:PORT]` alone.
+    fn from_str(text: &str) -> Result<Target, BadTarget> {
+        let bad = |why: &str| BadTarget(format!("address {text:?}: {why}"));
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err(bad("a path is wanted after \"unix:\""))
+            } else {
+                Ok(Target::Unix(path.into()))
+            };
+        }
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+                return Err(bad("tega has no TLS yet; use http:// through a tunnel or a TLS proxy"));
+            }
+            Some(_) => return Err(bad("http://HOST[:PORT] or unix:PATH is wanted")),
+            None => text,
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (host, tail) = rest.split_once(']').ok_or_else(|| bad("a \"]\" is missing"))?;
+                match tail.strip_prefix(':') {
+                    None if !tail.is_empty() => return Err(bad("only \":PORT\" may follow the \"]\"")),
+                    port => (host, port),
+                }
+            }
+            None => match rest.split_once(':') {
+                Some((_, port)) if port.contains(':') => {
+                    return Err(bad("an IPv6 address is written in brackets, as [::1]:8739"));
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, None),
+            },
+        };
+        if host.is_empty() || host.contains(['/', '?', '#', '@', ' ', '\r', '\n']) {
+            return Err(bad("http://HOST[:PORT] or unix:PATH is wanted"));
+        }
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(port) if port > 0 => port,
+                _ => return Err(bad("the port is a number from 1 to 65535")),
+            },
+        };
+        Ok(Target::Tcp { host: host.into(), port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_reads_back_from_what_it_prints() {
+        for (text, shown) in [
+            ("http://127.0.0.1:8739", "http://127.0.0.1:8739"),
+            ("HTTP://router/", "http://router:8739"),
+            ("router:80", "http://router:80"),
+            ("http://[::1]", "http://[::1]:8739"),
+            ("[fe80::1]:1", "http://[fe80::1]:1"),
+            ("unix:/var/run/tega.sock", "unix:/var/run/tega.sock"),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(target));
+        }
+    }
+
+    #[test]
+    fn a_text_that_names_no_server_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "wanted"),
+            ("unix:", "a path"),
+            ("https://a", "TLS"),
+            ("ftp://a", "wanted"),
+            ("::1", "brackets"),
+            ("a:0", "1 to 65535"),
+            ("a:70000", "1 to 65535"),
+            ("http://a/b", "wanted"),
+            ("[::1", "missing"),
+            ("[::1]x", "follow"),
+        ] {
+            let error = text.parse::<Target>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! # Who is connected
+//!
+//! The hub knows the live sessions, the channels that they listen to and the remote calls (RPC) that wait for an
+//! answer. It stands between the store and what speaks to clients: a session joins it, REST asks it.
+//!
+//! - **Messages.** A PUBLISH goes to every session that subscribed to exactly that channel, or whose regex matches it,
+//!   but never to the sender. It's encoded once for all of them.
+//! - **Calls.** An RPC is a leaf of the form `%OWNER.FUNC` or `%OWNER.FUNC(args…)`. A call of its path goes as a REQUEST
+//!   to the newest session of OWNER, by tega ID and never by channel, and the RESPONSE with its seq ends it. The Go
+//!   driver answers `{"result": X}` where others answer `X`: exactly that form is unwrapped.
+//! - **Ephemeral nodes** belong to a session; the store keeps them, and the hub tells it when a session begins and ends.
+//!
+//! **How it's built.** [`Hub`] is the handle; `state` is plain data behind one mutex, without a clock, a socket or the
+//! store; callbacks run when the lock is free. Time comes from [`Hub::tick`] only, so that tests don't sleep. What is to
+//! be sent to a session goes to its [`Outbox`], which its own task empties.
+//!
+//! **How it fails.** Everything is bounded ([`Limits`]). A session that doesn't take what it's sent is ended as
+//! `lagging`. A call ends by its answer, after 30 s, or at once when the owner's session ends. A number that belongs to
+//! no open call of that session is passed over: the answer came too late.
+//!
+//! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
+
+mod outbox;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use smol::lock::Semaphore;
+
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::message;
+use crate::path::Path;
+use crate::store::{SessionId, Store};
+use crate::tree::Kind;
+use crate::value::Value;
+
+pub use crate::message::{Dialect, Scope};
+pub use outbox::{End, Frame, Outbox, Taken};
+pub(crate) use state::Fanout;
+use state::{Done, Entry, State, Sub};
+
+/// Who is connected: a handle, cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    own_id: TegaId,
+    store: Store,
+    state: Mutex<State>,
+    /// The last notifications as they were encoded, for the other subscribers of the same channels.
+    fanout: Mutex<Fanout>,
+    /// Large reads are encoded off the sessions' thread, so many at a time.
+    large_reads: Arc<Semaphore>,
+}
+
+/// Large reads that are encoded at the same time. Each may take as much memory as its answer.
+const LARGE_READS: usize = 2;
+
+/// What one hub holds at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sessions.
+    pub sessions: usize,
+    /// Channels of one session.
+    pub channels: usize,
+    /// Calls that wait, of all owners.
+    pub calls: usize,
+    /// Calls that wait for one session.
+    pub calls_of_one: usize,
+    /// How long a call waits.
+    pub call_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            sessions: 10_000,
+            channels: 1_000,
+            calls: 4_096,
+            calls_of_one: 1_024,
+            call_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One line of `/_sessions`.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Who it is.
+    pub tega_id: TegaId,
+    /// Its number at this server, in order of connection.
+    pub session: SessionId,
+    /// As it said in its SESSION.
+    pub scope: Scope,
+    /// 1 the original's, 2 ours.
+    pub dialect: u8,
+    /// The peer's address.
+    pub from: String,
+    /// Seconds since it connected.
+    pub connected_s: u64,
+    /// Channels that it listens to.
+    pub channels: usize,
+    /// Calls that wait for its answer.
+    pub waiting: usize,
+    /// Calls that were sent to it since it connected.
+    pub rpcs: usize,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RpcError {
+    /// No leaf at the path, or not one of the form `%OWNER.FUNC`: 404.
+    NotRpc {
+        /// What was called.
+        path: Path,
+    },
+    /// The owner has no session: 503, it didn't happen.
+    NoOwner {
+        /// What was called.
+        path: Path,
+        /// Who would serve it.
+        owner: String,
+    },
+    /// No answer within the time limit: 504.
+    Timeout {
+        /// What was called.
+        path: Path,
+        /// Who was asked.
+        owner: String,
+    },
+    /// The owner's session ended in mid-call: 504, the outcome is unknown.
+    Gone {
+        /// What was called.
+        path: Path,
+        /// Who was asked.
+        owner: String,
+    },
+    /// Too many calls wait: 429, it didn't happen.
+    TooMany,
+    /// The owner answered with an error.
+    Failed {
+        /// What was called.
+        path: Path,
+        /// What the owner said.
+        message: String,
+    },
+}
+
+/// Counts for `/_status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubStatus {
+    /// Live sessions.
+    pub sessions: usize,
+    /// Channels of all of them, each session's counted.
+    pub channels: usize,
+    /// Calls that wait.
+    pub rpcs_waiting: usize,
+}
+
+/// Who joins.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// As it said in its SESSION.
+    pub tega_id: TegaId,
+    /// As it said in its SESSION.
+    pub scope: Scope,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// The peer's address, for people.
+    pub from: String,
+}
+
+impl Hub {
+    /// A hub of the server with this tega ID.
+    pub fn new(own_id: TegaId, store: Store) -> Hub {
+        Hub::with_limits(own_id, store, Limits::default())
+    }
+
+    /// A hub with limits of one's own.
+    pub fn with_limits(own_id: TegaId, store: Store, limits: Limits) -> Hub {
+        let shared = Shared {
+            own_id,
+            store,
+            state: Mutex::new(State::new(limits)),
+            fanout: Mutex::default(),
+            large_reads: Arc::new(Semaphore::new(LARGE_READS)),
+        };
+        Hub { shared: Arc::new(shared) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that runs under this lock panics, and a poisoned hub would take every session down.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fanout(&self) -> MutexGuard<'_, Fanout> {
+        self.shared.fanout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn large_reads(&self) -> Arc<Semaphore> {
+        self.shared.large_reads.clone()
+    }
+
+    /// The server's own tega ID.
+    pub fn own_id(&self) -> &TegaId {
+        &self.shared.own_id
+    }
+
+    /// A session begins. The number that it gets is larger than every earlier one's.
+    pub fn join(&self, who: Joining, outbox: Arc<Outbox>) -> Result<SessionId, Refusal> {
+        if self.state().is_full() {
+            return Err(Refusal::new(
+                "too_many",
+                "the server has as many sessions as it takes; try again later",
+            ));
+        }
+        let session = self.shared.store.begin_session(who.tega_id.clone());
+        self.state().join(session, Entry::new(who, outbox));
+        Ok(session)
+    }
+
+    /// A session ended: its channels and ephemeral nodes go, and the calls that it owed an answer fail at once.
+    pub fn leave(&self, session: SessionId) {
+        let orphans = self.state().leave(session);
+        self.shared.store.end_session(session);
+        for call in orphans {
+            call.gone();
+        }
+    }
+
+    /// Tells every session to end, as the server stops.
+    pub fn end_all(&self, end: &End) {
+        let outboxes = self.state().outboxes();
+        outboxes.iter().for_each(|outbox| outbox.end(end.clone()));
+    }
+
+    /// A session listens to a channel: a path in its dotted form, or a regex. Once more is no error.
+    pub fn subscribe(
+        &self,
+        session: SessionId,
+        channel: &str,
+        regex: bool,
+        scope: Scope,
+    ) -> Result<(), Refusal> {
+        let sub = Sub::new(channel, regex, scope)?;
+        self.state().subscribe(session, sub)
+    }
+
+    /// A session no longer listens. False: it didn't.
+    pub fn unsubscribe(&self, session: SessionId, channel: &str, regex: bool) -> bool {
+        self.state().unsubscribe(session, channel, regex)
+    }
+
+    /// A session listens to nothing any more.
+    pub fn unsubscribe_all(&self, session: SessionId) {
+        self.state().unsubscribe_all(session);
+    }
+
+    /// The newest live session of this tega ID: the one that owns its ephemeral puts and serves its RPCs.
+    pub fn newest(&self, tega_id: &TegaId) -> Option<SessionId> {
+        self.state().newest(tega_id)
+    }
+
+    /// Calls the RPC leaf at `path`; `arguments` is `{"args":[…],"kwargs":{…}}`. `done` is called once, from any thread:
+    /// with the result, or with the reason why there's none, at the latest when the time limit is over.
+    pub fn call(
+        &self,
+        caller: Option<&TegaId>,
+        path: &Path,
+        arguments: &Value,
+        done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
+    ) {
+        let view = self.shared.store.view();
+        let owner = match view.node(path).map(|node| node.kind) {
+            Some(Kind::Leaf(Value::Text(text))) => owner_of(text),
+            _ => None,
+        };
+        match owner {
+            Some(owner) => self.call_owner(&owner, caller, path, arguments, Box::new(done)),
+            None => done(Err(RpcError::NotRpc { path: path.clone() })),
+        }
+    }
+
+    fn call_owner(
+        &self,
+        owner: &TegaId,
+        caller: Option<&TegaId>,
+        path: &Path,
+        arguments: &Value,
+        done: Done,
+    ) {
+        let begun = self.state().begin_call(owner, path, done);
+        match begun {
+            Ok((seq, outbox)) => {
+                let mut frame = String::new();
+                let caller = caller.unwrap_or(self.own_id());
+                let body = arguments.to_string();
+                message::request(&mut frame, seq, message::Kind::Rpc, Some(caller), Some(path), &body);
+                // A refusal means that the owner is being ended as lagging; leaving, it answers for this call too.
+                outbox.push(Frame::Own(frame));
+            }
+            Err((error, done)) => done(Err(error)),
+        }
+    }
+
+    /// The RESPONSE of a session to a REQUEST that it was sent. One for no open call of this session is passed over.
+    pub fn answer(&self, session: SessionId, seq: u32, body: Value) {
+        let call = self.state().end_call(session, seq);
+        if let Some(call) = call {
+            call.answered(body);
+        }
+    }
+
+    /// Gives a message to the subscribers of a channel but not to `session`, its sender. Returns how many got it; 0 for
+    /// a channel that is no path, since nobody can listen to it.
+    pub fn publish(&self, from: &TegaId, session: Option<SessionId>, channel: &str, body: &Value) -> usize {
+        let Ok(path) = Path::parse(channel) else { return 0 };
+        let outboxes = self.state().listeners(&path.to_string(), session);
+        if outboxes.is_empty() {
+            return 0;
+        }
+        let mut frame = String::new();
+        message::message(&mut frame, &path, from, &body.to_string());
+        let frame: Arc<str> = frame.into();
+        outboxes.iter().filter(|outbox| outbox.push(Frame::Shared(frame.clone()))).count()
+    }
+
+    /// The tega IDs that have a session, in order (`/_ids`).
+    pub fn ids(&self) -> Vec<TegaId> {
+        self.state().ids()
+    }
+
+    /// Each channel as it was subscribed, with who listens (`/_channels`).
+    pub fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
+        self.state().channels()
+    }
+
+    /// Each tega ID with its channels (`/_subscribers`).
+    pub fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
+        self.state().subscribers()
+    }
+
+    /// The channels that reach beyond this server (`/_global`).
+    pub fn global_channels(&self) -> Vec<(String, Scope)> {
+        self.state().global_channels()
+    }
+
+    /// The sessions that are links of other servers (`/_forwarders`). This server takes no links, so there's none.
+    pub fn forwarders(&self) -> Vec<TegaId> {
+        Vec::new()
+    }
+
+    /// Every session, in order of connection (`/_sessions`).
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.state().sessions()
+    }
+
+    /// Counts for `/_status`.
+    pub fn status(&self) -> HubStatus {
+        self.state().status()
+    }
+
+    /// Lets this much time pass: ends the calls that are overdue. The daemon's timer calls it about once a second.
+    pub fn tick(&self, elapsed: Duration) {
+        self.fanout().clear();
+        let overdue = self.state().tick(elapsed);
+        for call in overdue {
+            call.overdue();
+        }
+    }
+}
+
+/// OWNER of a leaf `%OWNER.FUNC` or `%OWNER.FUNC(args…)`.
+fn owner_of(leaf: &str) -> Option<TegaId> {
+    let (owner, function) = leaf.strip_prefix('%')?.split_once('.')?;
+    let name = function.split_once('(').map_or(function, |(name, _)| name);
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return None;
+    }
+    TegaId::new(owner).ok()
+}
+
+/// Whether a value is the text of an RPC leaf.
+pub fn is_rpc_leaf(value: &Value) -> bool {
+    value.as_str().and_then(owner_of).is_some()
+}
+
+/// `X` of `{"result": X}`, or the value itself.
+fn unwrapped(body: Value) -> Value {
+    match body.as_object().map(|object| object.members()) {
+        Some([(key, value)]) if key == "result" => value.clone(),
+        _ => body,
+    }
+}

@@ -1,0 +1,411 @@
+//! The hub's data and its rules, without a clock, a socket or the store.
+//!
+//! Invariants, which [`State::check`] checks: every ID of `by_id` and `by_channel` names a live session; the calls that
+//! a session counts as waiting are those of `calls` that name it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+use super::{Dialect, HubStatus, Joining, Limits, Outbox, RpcError, Scope, SessionInfo, unwrapped};
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::path::Path;
+use crate::store::{Event, SessionId};
+use crate::value::Value;
+
+pub(super) type Done = Box<dyn FnOnce(Result<Value, RpcError>) + Send>;
+
+/// The original's seq wraps here, and its drivers may rely on it.
+const MAX_SEQ: u32 = 65_535;
+
+/// The longest regex, in bytes.
+const MAX_REGEX: usize = 256;
+
+pub(super) struct State {
+    limits: Limits,
+    sessions: BTreeMap<SessionId, Entry>,
+    /// The sessions of a tega ID, oldest first.
+    by_id: BTreeMap<TegaId, Vec<SessionId>>,
+    /// Who listens to exactly this path; regexes are looked for in the sessions of `with_regex`.
+    by_channel: HashMap<Arc<str>, Vec<SessionId>>,
+    with_regex: Vec<SessionId>,
+    calls: BTreeMap<u32, Call>,
+    last_seq: u32,
+    /// Time that has passed since the hub began.
+    clock: Duration,
+}
+
+/// A live session.
+pub(super) struct Entry {
+    who: Joining,
+    outbox: Arc<Outbox>,
+    since: Duration,
+    subs: Vec<Sub>,
+    waiting: usize,
+    rpcs: usize,
+}
+
+impl Entry {
+    pub(super) fn new(who: Joining, outbox: Arc<Outbox>) -> Entry {
+        Entry { who, outbox, since: Duration::ZERO, subs: Vec::new(), waiting: 0, rpcs: 0 }
+    }
+}
+
+/// A channel that a session listens to.
+pub(super) struct Sub {
+    text: Arc<str>,
+    regex: Option<Regex>,
+    scope: Scope,
+}
+
+impl Sub {
+    pub(super) fn new(text: &str, regex: bool, scope: Scope) -> Result<Sub, Refusal> {
+        if regex && text.len() > MAX_REGEX {
+            return Err(Refusal::bad(format!("a regex has at most {MAX_REGEX} bytes")));
+        }
+        // The whole channel, at its end or before a dot: `r` doesn't match `r-1.x`, `r.*` does.
+        let regex = regex.then(|| Regex::new(&format!("^(?:{text})(?:$|\\.)"))).transpose();
+        let regex = regex.map_err(|e| Refusal::bad(format!("regex {text:?}: {e}")))?;
+        Ok(Sub { text: text.into(), regex, scope })
+    }
+
+    fn is(&self, text: &str, regex: bool) -> bool {
+        self.regex.is_some() == regex && *self.text == *text
+    }
+}
+
+/// A call that waits for its answer.
+pub(super) struct Call {
+    owner: SessionId,
+    owner_id: TegaId,
+    path: Path,
+    deadline: Duration,
+    done: Done,
+}
+
+impl Call {
+    pub(super) fn gone(self) {
+        (self.done)(Err(RpcError::Gone { path: self.path, owner: self.owner_id.to_string() }));
+    }
+
+    pub(super) fn overdue(self) {
+        (self.done)(Err(RpcError::Timeout { path: self.path, owner: self.owner_id.to_string() }));
+    }
+
+    /// Only an error of our own form is one: what a driver returns may well have a member `error`.
+    pub(super) fn answered(self, body: Value) {
+        let refusal = match body.as_object() {
+            Some(object) if object.members().len() == 1 => Refusal::from_json(&body),
+            _ => None,
+        };
+        (self.done)(match refusal {
+            Some(refusal) => Err(RpcError::Failed { path: self.path, message: refusal.message }),
+            None => Ok(unwrapped(body)),
+        });
+    }
+}
+
+impl State {
+    pub(super) fn new(limits: Limits) -> State {
+        State {
+            limits,
+            sessions: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            by_channel: HashMap::new(),
+            with_regex: Vec::new(),
+            calls: BTreeMap::new(),
+            last_seq: 0,
+            clock: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.sessions.len() >= self.limits.sessions
+    }
+
+    pub(super) fn join(&mut self, session: SessionId, mut entry: Entry) {
+        entry.since = self.clock;
+        let of_id = self.by_id.entry(entry.who.tega_id.clone()).or_default();
+        // Two may join at the same time and get here in the other order.
+        let at = of_id.partition_point(|other| *other < session);
+        of_id.insert(at, session);
+        self.sessions.insert(session, entry);
+    }
+
+    /// Takes a session out, and returns the calls that it owes an answer.
+    pub(super) fn leave(&mut self, session: SessionId) -> Vec<Call> {
+        self.unsubscribe_all(session);
+        if let Some(entry) = self.sessions.remove(&session)
+            && let Some(of_id) = self.by_id.get_mut(&entry.who.tega_id)
+        {
+            of_id.retain(|other| *other != session);
+            if of_id.is_empty() {
+                self.by_id.remove(&entry.who.tega_id);
+            }
+        }
+        let seqs: Vec<u32> =
+            self.calls.iter().filter(|(_, c)| c.owner == session).map(|(seq, _)| *seq).collect();
+        seqs.iter().filter_map(|seq| self.calls.remove(seq)).collect()
+    }
+
+    pub(super) fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.sessions.values().map(|entry| entry.outbox.clone()).collect()
+    }
+
+    pub(super) fn subscribe(&mut self, session: SessionId, sub: Sub) -> Result<(), Refusal> {
+        let Some(entry) = self.sessions.get_mut(&session) else { return Ok(()) };
+        if let Some(known) = entry.subs.iter_mut().find(|known| known.is(&sub.text, sub.regex.is_some())) {
+            known.scope = sub.scope;
+            return Ok(());
+        }
+        if entry.subs.len() >= self.limits.channels {
+            let limit = self.limits.channels;
+            return Err(Refusal::new("too_many", format!("a session listens to at most {limit} channels")));
+        }
+        match &sub.regex {
+            None => self.by_channel.entry(sub.text.clone()).or_default().push(session),
+            Some(_) if !self.with_regex.contains(&session) => self.with_regex.push(session),
+            Some(_) => {}
+        }
+        entry.subs.push(sub);
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, session: SessionId, text: &str, regex: bool) -> bool {
+        let Some(entry) = self.sessions.get_mut(&session) else { return false };
+        let Some(at) = entry.subs.iter().position(|sub| sub.is(text, regex)) else { return false };
+        entry.subs.remove(at);
+        let has_regex = entry.subs.iter().any(|sub| sub.regex.is_some());
+        if !regex {
+            self.forget(session, text);
+        } else if !has_regex {
+            self.with_regex.retain(|other| *other != session);
+        }
+        true
+    }
+
+    pub(super) fn unsubscribe_all(&mut self, session: SessionId) {
+        let Some(entry) = self.sessions.get_mut(&session) else { return };
+        for sub in std::mem::take(&mut entry.subs) {
+            if sub.regex.is_none() {
+                self.forget(session, &sub.text);
+            }
+        }
+        self.with_regex.retain(|other| *other != session);
+    }
+
+    fn forget(&mut self, session: SessionId, text: &str) {
+        if let Some(listeners) = self.by_channel.get_mut(text) {
+            listeners.retain(|other| *other != session);
+            if listeners.is_empty() {
+                self.by_channel.remove(text);
+            }
+        }
+    }
+
+    /// The outboxes of those who listen to this channel, each once.
+    pub(super) fn listeners(&self, channel: &str, except: Option<SessionId>) -> Vec<Arc<Outbox>> {
+        let exact = self.by_channel.get(channel).map_or(&[][..], Vec::as_slice);
+        let matches = |session: &&SessionId| {
+            let subs = self.sessions.get(session).map_or(&[][..], |entry| &entry.subs);
+            !exact.contains(session)
+                && subs.iter().any(|s| s.regex.as_ref().is_some_and(|r| r.is_match(channel)))
+        };
+        exact
+            .iter()
+            .chain(self.with_regex.iter().filter(matches))
+            .filter(|session| except != Some(**session))
+            .filter_map(|session| self.sessions.get(session))
+            .map(|entry| entry.outbox.clone())
+            .collect()
+    }
+
+    pub(super) fn newest(&self, tega_id: &TegaId) -> Option<SessionId> {
+        self.by_id.get(tega_id)?.last().copied()
+    }
+
+    /// Gives the call a seq and returns where its REQUEST goes; or gives `done` back, for it runs without the lock.
+    pub(super) fn begin_call(
+        &mut self,
+        owner_id: &TegaId,
+        path: &Path,
+        done: Done,
+    ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
+        let newest = self.newest(owner_id);
+        let Some((owner, entry)) = newest.and_then(|id| Some((id, self.sessions.get_mut(&id)?))) else {
+            return Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done));
+        };
+        let most = self.limits.calls.min(MAX_SEQ as usize);
+        if self.calls.len() >= most || entry.waiting >= self.limits.calls_of_one {
+            return Err((RpcError::TooMany, done));
+        }
+        // There's a free one, for fewer calls than numbers are open.
+        let mut seq = self.last_seq;
+        loop {
+            seq = seq % MAX_SEQ + 1;
+            if !self.calls.contains_key(&seq) {
+                break;
+            }
+        }
+        self.last_seq = seq;
+        entry.waiting += 1;
+        entry.rpcs += 1;
+        let outbox = entry.outbox.clone();
+        let deadline = self.clock + self.limits.call_time;
+        let call = Call { owner, owner_id: owner_id.clone(), path: path.clone(), deadline, done };
+        self.calls.insert(seq, call);
+        Ok((seq, outbox))
+    }
+
+    /// Takes out the call that this session was asked to answer under this seq.
+    pub(super) fn end_call(&mut self, session: SessionId, seq: u32) -> Option<Call> {
+        if self.calls.get(&seq)?.owner != session {
+            return None;
+        }
+        let call = self.calls.remove(&seq)?;
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.waiting = entry.waiting.saturating_sub(1);
+        }
+        Some(call)
+    }
+
+    /// Lets time pass, and takes out the calls that are overdue.
+    pub(super) fn tick(&mut self, elapsed: Duration) -> Vec<Call> {
+        self.clock += elapsed;
+        let now = self.clock;
+        let overdue = self.calls.iter().filter(|(_, call)| call.deadline <= now);
+        let overdue: Vec<(SessionId, u32)> = overdue.map(|(seq, call)| (call.owner, *seq)).collect();
+        overdue.into_iter().filter_map(|(owner, seq)| self.end_call(owner, seq)).collect()
+    }
+
+    pub(super) fn ids(&self) -> Vec<TegaId> {
+        self.by_id.keys().cloned().collect()
+    }
+
+    fn subs(&self) -> impl Iterator<Item = (&TegaId, &Sub)> {
+        self.sessions.values().flat_map(|entry| entry.subs.iter().map(move |sub| (&entry.who.tega_id, sub)))
+    }
+
+    pub(super) fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
+        let mut channels: BTreeMap<String, Vec<TegaId>> = BTreeMap::new();
+        for (id, sub) in self.subs() {
+            let ids = channels.entry(sub.text.to_string()).or_default();
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+        channels.into_iter().collect()
+    }
+
+    pub(super) fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
+        let mut subscribers: BTreeMap<TegaId, Vec<String>> = BTreeMap::new();
+        for (id, sub) in self.subs() {
+            let channels = subscribers.entry(id.clone()).or_default();
+            if !channels.iter().any(|known| **known == *sub.text) {
+                channels.push(sub.text.to_string());
+            }
+        }
+        subscribers.into_iter().collect()
+    }
+
+    pub(super) fn global_channels(&self) -> Vec<(String, Scope)> {
+        let global = self.subs().filter(|(_, sub)| sub.scope == Scope::Global);
+        let mut texts: Vec<String> = global.map(|(_, sub)| sub.text.to_string()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.into_iter().map(|text| (text, Scope::Global)).collect()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        let info = |(session, entry): (&SessionId, &Entry)| SessionInfo {
+            tega_id: entry.who.tega_id.clone(),
+            session: *session,
+            scope: entry.who.scope,
+            dialect: entry.who.dialect.number(),
+            from: entry.who.from.clone(),
+            connected_s: self.clock.saturating_sub(entry.since).as_secs(),
+            channels: entry.subs.len(),
+            waiting: entry.waiting,
+            rpcs: entry.rpcs,
+        };
+        self.sessions.iter().map(info).collect()
+    }
+
+    pub(super) fn status(&self) -> HubStatus {
+        let channels = self.sessions.values().map(|entry| entry.subs.len()).sum();
+        HubStatus { sessions: self.sessions.len(), channels, rpcs_waiting: self.calls.len() }
+    }
+
+    /// The invariants of the chapter.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let of_ids: usize = self.by_id.values().map(Vec::len).sum();
+        assert_eq!(of_ids, self.sessions.len());
+        for session in
+            self.by_channel.values().flatten().chain(&self.with_regex).chain(self.by_id.values().flatten())
+        {
+            assert!(self.sessions.contains_key(session), "{session:?} is listed and isn't live");
+        }
+        for (session, entry) in &self.sessions {
+            let waiting = self.calls.values().filter(|call| call.owner == *session).count();
+            assert_eq!(entry.waiting, waiting);
+        }
+        assert!(self.by_channel.values().all(|listeners| !listeners.is_empty()));
+    }
+}
+
+/// Notifications as they were last encoded. Many sessions that listen to the same channels share one frame.
+#[derive(Default)]
+pub(crate) struct Fanout {
+    kept: Vec<Kept>,
+    next: usize,
+}
+
+struct Kept {
+    /// Held, so that its address can't be that of another event.
+    event: Arc<Event>,
+    channels: Arc<str>,
+    dialect: Dialect,
+    /// `None`: these channels see nothing of the event.
+    frame: Option<Arc<str>>,
+}
+
+impl Fanout {
+    /// As many different subscriptions as a commit is likely to meet at once.
+    const KEPT: usize = 8;
+
+    /// The frame for these channels, where it was made before.
+    pub(crate) fn get(
+        &self,
+        event: &Arc<Event>,
+        channels: &str,
+        dialect: Dialect,
+    ) -> Option<Option<Arc<str>>> {
+        let same =
+            |k: &&Kept| Arc::ptr_eq(&k.event, event) && k.dialect == dialect && *k.channels == *channels;
+        self.kept.iter().find(same).map(|kept| kept.frame.clone())
+    }
+
+    /// Keeps a frame in place of the oldest.
+    pub(crate) fn put(
+        &mut self,
+        event: Arc<Event>,
+        channels: Arc<str>,
+        dialect: Dialect,
+        frame: Option<Arc<str>>,
+    ) {
+        let kept = Kept { event, channels, dialect, frame };
+        match self.kept.get_mut(self.next) {
+            Some(place) => *place = kept,
+            None => self.kept.push(kept),
+        }
+        self.next = (self.next + 1) % Fanout::KEPT;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Fanout::default();
+    }
+}

@@ -1,0 +1,565 @@
+//! Whole conversations, byte by byte: first with the rules alone, then over a socket.
+
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::protocol::Role;
+use async_tungstenite::tungstenite::{Bytes, Message};
+use futures_util::StreamExt;
+use smol::net::{TcpListener, TcpStream};
+
+use super::machine::{Machine, Step};
+use super::*;
+use crate::client::Target;
+use crate::client::ws::{Client, Error, Incoming};
+use crate::commit::TegaId;
+use crate::hub::{End, Hub, Outbox};
+use crate::message::{Kind, body};
+use crate::path::Path;
+use crate::store::{Ope, Options, Since, Store, Transaction};
+use crate::value::Value;
+
+fn id(text: &str) -> TegaId {
+    TegaId::new(text).unwrap()
+}
+
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
+fn value(text: &str) -> Value {
+    Value::parse(text).unwrap()
+}
+
+struct World {
+    store: Store,
+    hub: Hub,
+}
+
+impl World {
+    fn new() -> World {
+        let store = Store::in_memory(Options::default());
+        World { hub: Hub::new(id("global"), store.clone()), store }
+    }
+
+    fn connect(&self) -> Talk {
+        let outbox = Arc::new(Outbox::new(Limits::default().outbox));
+        let machine = Machine::new(self.hub.clone(), self.store.clone(), "test".into(), outbox.clone());
+        Talk { machine, outbox }
+    }
+
+    /// A session that has begun.
+    fn session(&self, hello: &str) -> Talk {
+        let mut talk = self.connect();
+        assert_eq!(talk.say(hello), ["SESSIONACK global"]);
+        talk
+    }
+
+    fn put(&self, path_: &str, text: &str) {
+        let transaction = Transaction::new(Some(id("writer"))).put(path(path_), value(text));
+        self.store.commit(transaction).unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.store.close();
+    }
+}
+
+struct Talk {
+    machine: Machine,
+    outbox: Arc<Outbox>,
+}
+
+impl Talk {
+    fn step(&mut self, frame: &str) -> (Step, Vec<String>) {
+        let mut out = Vec::new();
+        let step = self.machine.take(frame, &mut out);
+        (step, out.iter().map(|frame| frame.as_str().to_owned()).collect())
+    }
+
+    /// What is answered at once.
+    fn say(&mut self, frame: &str) -> Vec<String> {
+        match self.step(frame) {
+            (Step::Go, frames) => frames,
+            (Step::Large(large), mut frames) => {
+                frames.push(large.run());
+                frames
+            }
+            (Step::End(end), _) => panic!("{frame}: ended with {end:?}"),
+        }
+    }
+
+    fn ends(&mut self, frame: &str) -> End {
+        match self.step(frame) {
+            (Step::End(end), _) => end,
+            (_, frames) => panic!("{frame}: {frames:?}"),
+        }
+    }
+
+    /// Waits for the next frames that others left here.
+    fn hear(&mut self) -> Vec<String> {
+        let frames = smol::block_on(poll_fn(|cx| {
+            let mut frames = Vec::new();
+            self.outbox.take(Some(&mut frames), cx.waker());
+            if frames.is_empty() { Poll::Pending } else { Poll::Ready(frames) }
+        }));
+        frames.iter().map(|frame| frame.as_str().to_owned()).collect()
+    }
+
+    /// Asks, and waits for the one answer.
+    fn ask(&mut self, frame: &str) -> String {
+        let mut frames = self.say(frame);
+        if frames.is_empty() {
+            frames = self.hear();
+        }
+        assert_eq!(frames.len(), 1, "{frames:?}");
+        frames.remove(0)
+    }
+
+    /// Waits for the next notification.
+    fn notified(&mut self) -> String {
+        smol::block_on(poll_fn(|cx| {
+            self.outbox.take(None, cx.waker());
+            match self.machine.next_notify().unwrap() {
+                Some(frame) => Poll::Ready(frame.as_str().to_owned()),
+                None => Poll::Pending,
+            }
+        }))
+    }
+}
+
+#[test]
+fn a_session_of_the_go_driver_subscribes_is_notified_and_gets_messages() {
+    let world = World::new();
+    let mut go = world.session("SESSION anonymous local");
+    assert!(go.say("SUBSCRIBE anonymous local False").is_empty());
+    assert!(go.say("SUBSCRIBE a.b local False").is_empty());
+    world.put("a.b", r#"{"x":1,"y":[2]}"#);
+    assert_eq!(
+        go.notified(),
+        "NOTIFY\n[{\"ope\":\"PUT\",\"path\":\"a.b\",\"tega_id\":\"writer\",\"instance\":{\"x\":1,\"y\":[2]}}]"
+    );
+    let mut other = world.session("SESSION other local");
+    assert!(other.say("SUBSCRIBE a.b local").is_empty());
+    assert!(other.say("PUBLISH a.b\n{\"message\":{\"message\":\"hi\"}}").is_empty());
+    assert_eq!(go.hear(), ["MESSAGE a.b other\n{\"message\":{\"message\":\"hi\"}}"]);
+    world.store.commit(Transaction::new(Some(id("writer"))).delete(path("a.b.x"))).unwrap();
+    let text = "NOTIFY\n[{\"ope\":\"DELETE\",\"path\":\"a.b.x\",\"tega_id\":\"writer\",\"instance\":1}]";
+    assert_eq!(go.notified(), text);
+    // UNSUBSCRIBE is never echoed, and ends it.
+    assert!(go.say("UNSUBSCRIBE a.b False").is_empty());
+    assert!(go.say("UNSUBSCRIBE").is_empty());
+    assert_eq!(world.hub.channels(), [("a.b".to_string(), vec![id("other")])]);
+}
+
+#[test]
+fn a_call_goes_to_the_owner_and_the_go_drivers_result_is_unwrapped() {
+    let world = World::new();
+    let mut owner = world.session("SESSION anonymous local");
+    let put = owner.ask("REQUEST 1 PUT None r.f\n{\"value\":\"%anonymous.Add\",\"ephemeral\":true}");
+    assert!(put.starts_with("RESPONSE 1 PUT global\n{\"versions\":"), "{put}");
+    let mut caller = world.session("SESSION cli local");
+    assert!(caller.say("REQUEST 9 RPC cli r.f\n{\"args\":[1,2],\"kwargs\":{}}").is_empty());
+    assert_eq!(owner.hear(), ["REQUEST 1 RPC cli r.f\n{\"args\":[1,2],\"kwargs\":{}}"]);
+    assert!(owner.say("RESPONSE 1 RPC cli\n{\"result\":3}").is_empty());
+    assert_eq!(caller.hear(), ["RESPONSE 9 RPC global\n3"]);
+    // In our own dialect a result can't be taken for an error.
+    let mut ours = world.session("SESSION ours local 2");
+    assert!(ours.say("REQUEST 1 RPC None r.f\n{\"args\":[],\"kwargs\":{}}").is_empty());
+    assert_eq!(owner.hear(), ["REQUEST 2 RPC ours r.f\n{\"args\":[],\"kwargs\":{}}"]);
+    assert!(owner.say("RESPONSE 2 RPC ours\n4").is_empty());
+    assert_eq!(ours.hear(), ["RESPONSE 1 RPC global\n{\"result\":4}"]);
+    // The owner's end ends what it owes, and takes its leaf with it.
+    assert!(ours.say("REQUEST 2 RPC None r.f\n{}").is_empty());
+    drop(owner);
+    let gone = ours.hear().remove(0);
+    assert!(gone.starts_with("RESPONSE 2 RPC global\n{\"error\":{\"code\":\"outcome_unknown\""), "{gone}");
+    // A commit that comes after the end sees what the end did.
+    world.store.commit(Transaction::new(None)).unwrap();
+    let answer = ours.ask("REQUEST 3 RPC None r.f\n{}");
+    assert!(answer.contains("\"code\":\"not_found\""), "{answer}");
+}
+
+#[test]
+fn writes_and_reads_are_answered_under_their_seq() {
+    let world = World::new();
+    let mut talk = world.session("SESSION me local 2");
+    let put = talk.ask("REQUEST 4294967295 PUT me a.b\n{\"value\":{\"c\":1},\"version\":-1}");
+    let versions = "RESPONSE 4294967295 PUT global\n{\"versions\":{\"a\":0},\"position\":1,\"durable\":";
+    assert!(put.starts_with(versions), "{put}");
+    assert_eq!(talk.ask("REQUEST 0 GET me a.b.c\n{}"), "RESPONSE 0 GET global\n{\"value\":1,\"version\":0}");
+    assert_eq!(
+        talk.ask("REQUEST 0 GET None -"),
+        "RESPONSE 0 GET global\n{\"value\":{\"a\":{\"b\":{\"c\":1}}}}"
+    );
+    let conflict = talk.ask("REQUEST 2 PUT me a.b\n{\"value\":2,\"version\":7}");
+    assert!(conflict.contains("\"code\":\"conflict\""), "{conflict}");
+    assert!(conflict.contains("\"path\":\"a.b\",\"expected\":7,\"actual\":0"), "{conflict}");
+    let commit = "REQUEST 3 COMMIT me -\n{\"ops\":[{\"put\":\"a.d\",\"value\":2},{\"delete\":\"a.b\"},{\"put\":\"z.y\",\"value\":0}]}";
+    let answer = talk.ask(commit);
+    assert!(answer.contains("{\"versions\":{\"a\":1,\"z\":0},\"position\":2"), "{answer}");
+    let past = talk.ask("REQUEST 4 GET me a.b.c\n{\"version\":-1}");
+    assert_eq!(past, "RESPONSE 4 GET global\n{\"value\":1,\"version\":0}");
+    let missing = talk.ask("REQUEST 5 GET me a.b.c");
+    assert!(missing.contains("\"code\":\"not_found\""), "{missing}");
+    let back = talk.ask("REQUEST 6 ROLLBACK me a\n{\"backto\":0}");
+    assert!(back.contains("{\"versions\":{\"a\":2}"), "{back}");
+    assert!(talk.ask("REQUEST 7 GET me a.b.c").contains("\"value\":1"));
+    let regex = talk.ask("REQUEST 8 GET me (z)\\.(.*)\n{\"regex\":true}");
+    assert_eq!(
+        regex,
+        "RESPONSE 8 GET global\n{\"value\":{\"z.y\":{\"groups\":[[\"z\"],[\"y\"]],\"instance\":0}}}"
+    );
+    assert!(talk.ask("REQUEST 9 GET me z.y\n{\"internal\":true}").contains("\"_value\":0"));
+    talk.ask("REQUEST 10 CLEAR me -\n{}");
+    assert_eq!(talk.ask("REQUEST 11 GET me -"), "RESPONSE 11 GET global\n{\"value\":{}}");
+}
+
+#[test]
+fn writes_take_effect_in_the_order_in_which_they_were_sent() {
+    let world = World::new();
+    let mut talk = world.session("SESSION me local");
+    for n in 0..200 {
+        assert!(talk.say(&format!("REQUEST {n} PUT me a.n\n{{\"value\":{n}}}")).is_empty());
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 200 {
+        heard.extend(talk.hear());
+    }
+    assert_eq!(talk.machine.open(), 0);
+    assert!(talk.ask("REQUEST 1 GET me a.n").contains("{\"value\":199,\"version\":199}"));
+}
+
+#[test]
+fn a_request_that_cant_be_is_answered_and_changes_nothing() {
+    let world = World::new();
+    for hello in ["SESSION me local", "SESSION me local 2"] {
+        let mut talk = world.session(hello);
+        for (frame, why) in [
+            ("REQUEST 1 PUT me a.b\n{\"value\":", "line 1"),
+            ("REQUEST 1 PUT me a.b", "needs a \\\"value\\\""),
+            ("REQUEST 1 FLY me a.b", "request type"),
+            ("REQUEST 1 SYNC me None", "links"),
+            ("REQUEST 1 PUT other a.b\n{\"value\":1}", "acts as me"),
+            ("REQUEST 1 PUT me a._value\n{\"value\":1}", "internal form"),
+            ("REQUEST 1 GET me (\n{\"regex\":true}", "bad_request"),
+            ("REQUEST 1 GET me a\n{\"version\":7}", "not_found"),
+            ("REQUEST 1 RPC me a.b\n{}", "no RPC"),
+            ("REQUEST 1 SUBSCRIBE me (\n{\"regex\":true}", "bad_request"),
+        ] {
+            let answer = talk.ask(frame);
+            assert!(answer.starts_with("RESPONSE 1 "), "{answer}");
+            assert!(answer.contains("{\"error\":{\"code\":") && answer.contains(why), "{frame}: {answer}");
+        }
+    }
+    assert!(world.hub.channels().is_empty(), "a refused subscription leaves nothing behind");
+    assert_eq!(world.store.view().roots().count(), 0);
+}
+
+#[test]
+fn a_seq_that_still_waits_cant_be_used_again() {
+    let world = World::new();
+    let mut owner = world.session("SESSION o local");
+    owner.ask("REQUEST 1 PUT o r.f\n{\"value\":\"%o.f\"}");
+    let mut caller = world.session("SESSION c local");
+    assert!(caller.say("REQUEST 1 RPC c r.f\n{}").is_empty());
+    assert!(caller.ask("REQUEST 1 GET c r").contains("still waits"));
+    assert_eq!(caller.machine.open(), 1);
+    owner.hear();
+    owner.say("RESPONSE 1 RPC c\n1");
+    caller.hear();
+    assert!(caller.ask("REQUEST 1 GET c r.f").contains("%o.f"));
+}
+
+#[test]
+fn the_originals_dialect_is_closed_where_it_cant_be_served_and_ours_is_told() {
+    let world = World::new();
+    let mut talk = world.connect();
+    assert_eq!(talk.ends("SUBSCRIBE a local False").code, 4000);
+    for frame in
+        ["HELLO", "SUBSCRIBE a..b local False", "SUBSCRIBE ( local True", "PUBLISH a", "RESPONSE 1 RPC x\n{"]
+    {
+        let end = world.session("SESSION me local").ends(frame);
+        assert_eq!(end.code, 4000, "{frame}");
+        assert!(!end.reason.is_empty());
+        let mut ours = world.session("SESSION me local 2");
+        let told = ours.say(frame).remove(0);
+        assert!(told.starts_with("ERROR\n{\"error\":{\"code\":\"bad_request\""), "{frame}: {told}");
+    }
+    assert_eq!(world.session("SESSION me local 2").ends("SESSION me local 2").code, 4000);
+    assert!(world.hub.ids().is_empty(), "each session was forgotten");
+}
+
+#[test]
+fn no_session_is_notified_of_what_its_own_id_did() {
+    let world = World::new();
+    let mut talk = world.session("SESSION writer local");
+    talk.say("SUBSCRIBE a local False");
+    world.put("a.b", "1");
+    world.store.commit(Transaction::new(Some(id("x"))).put(path("a.c"), value("2"))).unwrap();
+    assert!(talk.notified().contains("\"a.c\""));
+}
+
+#[test]
+fn the_second_dialect_resumes_from_where_it_was() {
+    let world = World::new();
+    world.put("a.b", "1");
+    let mut talk = world.session("SESSION me local 2");
+    let first = talk.ask("REQUEST 1 SUBSCRIBE me a\n{\"state\":true}");
+    let (_, json) = first.split_once('\n').unwrap();
+    let answer = value(json);
+    assert_eq!(answer.get("value"), Some(&value(r#"{"b":1}"#)));
+    assert_eq!(answer.get("missed"), None);
+    let roots = answer.get("roots").unwrap().clone();
+    world.put("a.b", "2");
+    let notify = talk.notified();
+    for member in ["\"root\":\"a\"", "\"version\":1", "\"position\":2", "\"inc\":\""] {
+        assert!(notify.contains(member), "{notify}");
+    }
+    drop(talk);
+    world.put("a.c", "3");
+    world.put("z.z", "4");
+    let mut again = world.session("SESSION me local 2");
+    let answer = again.ask(&format!("REQUEST 1 SUBSCRIBE me a\n{{\"since\":{roots}}}"));
+    let answer = value(answer.split_once('\n').unwrap().1);
+    let missed = crate::message::entry::read_list(answer.get("missed").unwrap()).unwrap();
+    let seen: Vec<_> = missed.iter().map(|entry| (entry.path.to_string(), entry.ope)).collect();
+    assert_eq!(seen, [("a.b".to_string(), Ope::Put), ("a.c".to_string(), Ope::Put)]);
+    // Another incarnation: what it knew is gone.
+    let gone = again.ask("REQUEST 2 SUBSCRIBE me a\n{\"since\":{\"a\":[\"00000000000000ff\",1]}}");
+    assert!(gone.contains("\"gone\":true") && gone.contains("\"value\":{\"b\":2,\"c\":3}"), "{gone}");
+}
+
+#[test]
+fn ephemeral_nodes_end_with_their_session() {
+    let world = World::new();
+    let mut talk = world.session("SESSION me local");
+    talk.ask("REQUEST 1 PUT me a.e\n{\"value\":1,\"ephemeral\":true}");
+    assert!(talk.ask("REQUEST 2 GET me a.e").contains("{\"value\":1,\"ephemeral\":true}"));
+    let mut other = world.session("SESSION you local");
+    other.say("SUBSCRIBE a local False");
+    drop(talk);
+    assert!(other.notified().contains("\"ope\":\"DELETE\",\"path\":\"a.e\""));
+    assert!(other.ask("REQUEST 2 GET you a.e").contains("not_found"));
+}
+
+#[test]
+fn a_large_read_is_done_elsewhere_and_is_the_same() {
+    let world = World::new();
+    let members: Vec<String> = (0..INLINE_NODES + 1).map(|n| format!("\"k{n:05}\":{n}")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    world.put("a.b", &text);
+    let mut talk = world.session("SESSION me local");
+    assert!(matches!(talk.step("REQUEST 1 GET me a.b").0, Step::Large(_)));
+    assert_eq!(
+        talk.say("REQUEST 1 GET me a.b"),
+        [format!("RESPONSE 1 GET global\n{{\"value\":{text},\"version\":0}}")]
+    );
+}
+
+/// A server on a port of its own, for as long as `test` runs.
+fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<World>, Target) -> F) {
+    let world = Arc::new(World::new());
+    smol::block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let target = Target::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let executor = Rc::new(smol::LocalExecutor::new());
+        let (accepting, spawner) = (world.clone(), Rc::downgrade(&executor));
+        let accept = async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                let world = accepting.clone();
+                let session = async move {
+                    // The door has a handshake of its own.
+                    let accepted = async_tungstenite::accept_async_with_config(stream, Some(config())).await;
+                    if let Ok(ws) = accepted {
+                        serve(ws, &world.hub, &world.store, peer.to_string(), limits).await;
+                    }
+                };
+                if let Some(executor) = spawner.upgrade() {
+                    executor.spawn(session).detach();
+                }
+            }
+        };
+        executor.spawn(accept).detach();
+        executor.run(test(world.clone(), target)).await;
+    });
+}
+
+async fn raw(target: &Target) -> WebSocketStream<TcpStream> {
+    let Target::Tcp { host, port } = target else { panic!() };
+    let stream = TcpStream::connect((host.as_str(), *port)).await.unwrap();
+    async_tungstenite::client_async(format!("ws://{}/_pubsub", target.host()), stream).await.unwrap().0
+}
+
+/// The code that the server closes with, whatever comes before.
+async fn close_code(ws: &mut WebSocketStream<TcpStream>) -> u16 {
+    loop {
+        match ws.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn pipelined_requests_are_all_answered_over_a_socket() {
+    with_server(Limits { open: 8, ..Limits::default() }, |_world, target| async move {
+        let mut client = Client::connect(&target, &id("me")).await.unwrap();
+        assert_eq!(client.server(), "global");
+        let mut open = std::collections::BTreeSet::new();
+        for n in 0..100i64 {
+            let put = body::put(&Value::from(n), None, false);
+            open.insert(client.send(Kind::Put, Some(&format!("a.k{n}")), &put).await.unwrap());
+            open.insert(client.send(Kind::Get, Some("a"), "{}").await.unwrap_or_default());
+        }
+        while !open.is_empty() {
+            match client.next().await.unwrap() {
+                Incoming::Answer { seq, .. } => assert!(open.remove(&seq)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let (all, version) = client.get(Some(&path("a"))).await.unwrap();
+        assert_eq!((all.as_object().unwrap().members().len(), version), (100, Some(99)));
+        let missing = client.get(Some(&path("b"))).await.unwrap_err();
+        assert_eq!(missing.exit_code(), 3);
+        client.close().await;
+    });
+}
+
+#[test]
+fn subscribers_get_notices_and_calls_over_a_socket() {
+    with_server(Limits::default(), |world, target| async move {
+        let mut one = Client::connect(&target, &id("one")).await.unwrap();
+        let mut two = Client::connect(&target, &id("two")).await.unwrap();
+        let at = one.subscribe("a", false, None, false).await.unwrap();
+        two.subscribe("a", false, Some(&Since::Position(at.position)), false).await.unwrap();
+        world.put("a.b", "1");
+        for client in [&mut one, &mut two] {
+            match client.next().await.unwrap() {
+                Incoming::Notify(entries) => {
+                    assert_eq!(entries[0].path, path("a.b"));
+                    assert_eq!(entries[0].instance, Some(Value::from(1i64)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let leaf = body::put(&Value::from("%one.f"), None, true);
+        one.write(Kind::Put, Some(&path("r.f")), &leaf).await.unwrap();
+        let arguments = value(r#"{"args":[1],"kwargs":{}}"#);
+        let answering = async {
+            match one.next().await.unwrap() {
+                Incoming::Call { seq, caller, arguments, .. } => {
+                    assert_eq!(caller.as_deref(), Some("two"));
+                    one.answer(seq, Ok(arguments.get("args").unwrap())).await.unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let (result, ()) = smol::future::zip(two.call(&path("r.f"), &arguments), answering).await;
+        assert_eq!(result.unwrap(), value("[1]"));
+        two.publish(&path("a"), &Value::from("hi")).await.unwrap();
+        match one.next().await.unwrap() {
+            Incoming::Message { channel, tega_id, body } => {
+                assert_eq!(
+                    (channel.as_str(), tega_id.as_str(), body),
+                    ("a", "two", value(r#"{"message":"hi"}"#))
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        world.hub.end_all(&End { code: 1001, reason: "stopping".into() });
+        assert_eq!(one.next().await, Err(Error::Closed { code: 1001, reason: "stopping".into() }));
+    });
+}
+
+#[test]
+fn a_long_answer_comes_in_fragments_that_a_client_puts_together() {
+    with_server(Limits::default(), |world, target| async move {
+        let text = format!("\"{}\"", "x".repeat(900_000));
+        world.put("a.b", &text);
+        let mut client = Client::connect(&target, &id("me")).await.unwrap();
+        assert_eq!(client.get(Some(&path("a.b"))).await.unwrap().0, value(&text));
+    });
+}
+
+#[test]
+fn what_is_no_text_of_this_grammar_closes_the_socket_with_a_code() {
+    with_server(Limits::default(), |_world, target| async move {
+        for (message, code) in [
+            (Message::text("SUBSCRIBE a local False"), 4000),
+            (Message::text("HELLO"), 4000),
+            (Message::binary(vec![1, 2, 3]), 4000),
+            (Message::text("x".repeat(crate::message::MAX_MESSAGE + 1)), 1009),
+        ] {
+            let mut ws = raw(&target).await;
+            // The server may close before it has taken all of it.
+            let _ = ws.send(message).await;
+            assert_eq!(close_code(&mut ws).await, code);
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_says_nothing_first_is_sent_away() {
+    let limits = Limits { first_frame: Duration::from_millis(1), ..Limits::default() };
+    with_server(limits, |_world, target| async move {
+        assert_eq!(close_code(&mut raw(&target).await).await, 4000);
+    });
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_then_forgotten() {
+    let limits = Limits { ping: Duration::from_millis(5), ..Limits::default() };
+    with_server(limits, |world, target| async move {
+        // Raw bytes, so that nothing answers the pings: a handshake, then one masked frame.
+        let Target::Tcp { host, port } = &target else { panic!() };
+        let stream = TcpStream::connect((host.as_str(), *port)).await.unwrap();
+        let (ws, _) =
+            async_tungstenite::client_async(format!("ws://{}/_pubsub", target.host()), stream).await.unwrap();
+        let mut ws = WebSocketStream::from_raw_socket(ws.into_inner(), Role::Client, None).await;
+        ws.send(Message::text("SESSION quiet local")).await.unwrap();
+        let mut stream = ws.into_inner();
+        let mut all = Vec::new();
+        // To its end: the server closes the connection without a word.
+        let _ = smol::io::AsyncReadExt::read_to_end(&mut stream, &mut all).await;
+        let ping = [0x89, 0];
+        assert_eq!(all.windows(2).filter(|bytes| *bytes == ping).count(), 3, "{all:?}");
+        assert!(world.hub.ids().is_empty());
+    });
+}
+
+#[test]
+fn a_peer_that_answers_pings_stays() {
+    let limits = Limits { ping: Duration::from_millis(250), ..Limits::default() };
+    with_server(limits, |world, target| async move {
+        let mut lively = raw(&target).await;
+        lively.send(Message::text("SESSION lively local")).await.unwrap();
+        let mut pings = 0;
+        while pings < 4 {
+            if let Some(Ok(Message::Ping(_))) = lively.next().await {
+                pings += 1;
+                lively.send(Message::Pong(Bytes::new())).await.unwrap();
+            }
+        }
+        assert_eq!(world.hub.ids(), [id("lively")]);
+    });
+}
+
+#[test]
+fn a_session_can_be_served_on_any_thread() {
+    fn send<T: Send>(_: &T) {}
+    let world = World::new();
+    smol::block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
+        send(&serve(ws, &world.hub, &world.store, "test".into(), Limits::default()));
+    });
+}
