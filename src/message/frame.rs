@@ -273,7 +273,7 @@ fn flag(word: &str) -> Option<bool> {
 }
 
 /// Takes the last word off where `read` knows it, but never the only one.
-fn last<'a, T>(words: &mut &'a str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+fn last<T>(words: &mut &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let (before, word) = words.rsplit_once(' ')?;
     let value = read(word)?;
     *words = before;
