@@ -86,11 +86,11 @@ use error::is_full;
 use repair::survey_file;
 use scan::{Survey, Verdict};
 
-/// The longest payload of a record in bytes: 4 MiB.
+/// The longest payload of a record in bytes: 16 MiB.
 ///
-/// Recovery and compaction hold a whole record in memory, on routers that have 64 MB of it; and a transaction of
-/// several of the largest puts (1 MiB each) still fits.
-pub const MAX_RECORD: usize = 4 << 20;
+/// Recovery and compaction hold a whole record in memory, on routers that have 64 MB of it; and a rollback that brings
+/// a whole root back is one record, so this is also how big a deleted root can be and still be brought back.
+pub const MAX_RECORD: usize = 16 << 20;
 
 const LOG: &str = "log";
 const NEW: &str = "log.new";
