@@ -1,7 +1,11 @@
 //! tega: a tree-structured, versioned, replicated database for small data.
 pub mod api;
+pub mod cli;
 pub mod client;
 pub mod commit;
+pub mod daemon;
+pub mod door;
+pub mod http;
 pub mod hub;
 pub mod log;
 pub mod message;

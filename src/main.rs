@@ -1,3 +1,7 @@
-//! The `tega` binary.
+//! The `tega` program: see `tega help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(tega::cli::run(std::env::args_os()))
+}

@@ -1,6 +1,14 @@
-//! # The contract with clients
+//! # The HTTP contract
 //!
-//! What a caller sees of tega, each piece with both ends in one file, so that server and client can't drift apart.
-//! [`error`] is the one table from "what went wrong" to the code, HTTP status and exit code that say so.
+//! What may be asked and what may be refused, each with both ends in one file: [`route`] reads a request's method and
+//! target into a typed [`route::Route`] for the server, and writes the target of a route for the client; [`error`]
+//! is the one table of refusals, with the JSON body that says them and its reader.
+//!
+//! Nothing here does anything: there's no socket, no store and no answer. A target that can't be understood is a
+//! [`error::Refusal`] with what was wrong and what to write instead, never a guess.
+//!
+//! It isn't the WebSocket's grammar; that is `message`.
 
 pub mod error;
+pub mod query;
+pub mod route;

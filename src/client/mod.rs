@@ -1,8 +1,12 @@
 //! # One tega seen from outside
 //!
 //! What the command line and the browser use to reach a server, and nothing of the server itself. A [`Target`] says
-//! where it is; [`ws`] speaks to it over a WebSocket.
+//! where it is; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket and blocks, [`ws`]
+//! does that in an async program.
 
+pub mod frames;
+pub mod http;
+pub mod live;
 pub mod ws;
 
 use std::fmt;

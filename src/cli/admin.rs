@@ -1,0 +1,84 @@
+//! `roots`, `sessions`, `status`, `snapshot`, `clear`: the server itself.
+
+use std::io::{IsTerminal, Write as _};
+
+use super::fault::Fault;
+use super::flags::Flag;
+use super::parse::Typed;
+use super::remote::Remote;
+use super::show::{Form, Out};
+use super::words;
+use crate::api::route::Route;
+use crate::path::Path;
+use crate::value::Value;
+
+/// `tega roots`
+pub(super) fn roots(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    let roots = Remote::new(typed)?.ask_json(&Route::Roots)?;
+    if typed.has(Flag::Json) {
+        return out.value(Form::Json, &Path::TOP, &roots);
+    }
+    let mut rows = vec![["ROOT", "VERSION"].map(String::from).to_vec()];
+    for (root, version) in roots.as_object().map_or(&[][..], |roots| roots.members()) {
+        rows.push(vec![Path::from_checked(vec![root.clone()]).to_string(), words::short(version)]);
+    }
+    out.table(&rows)
+}
+
+/// `tega sessions`: a column for each thing that the server tells of a session.
+pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    let sessions = Remote::new(typed)?.ask_json(&Route::Sessions)?;
+    if typed.has(Flag::Json) {
+        return out.value(Form::Json, &Path::TOP, &sessions);
+    }
+    let sessions = sessions.as_list().map_or(&[][..], |list| list.items());
+    let mut names: Vec<&str> = vec!["tega_id"];
+    for (name, _) in sessions.iter().filter_map(Value::as_object).flat_map(|object| object.members()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut rows = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
+    for session in sessions {
+        rows.push(names.iter().map(|name| session.get(name).map_or(String::new(), words::short)).collect());
+    }
+    out.table(&rows)
+}
+
+/// `tega status`
+pub(super) fn status(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    let status = Remote::new(typed)?.ask_json(&Route::Status)?;
+    let form = if typed.has(Flag::Json) { Form::Json } else { Form::Yaml };
+    out.value(form, &Path::TOP, &status)
+}
+
+/// `tega snapshot`
+pub(super) fn snapshot(typed: &Typed) -> Result<(), Fault> {
+    Remote::new(typed)?.send_once(&Route::Snapshot, None).map(drop)
+}
+
+/// `tega clear`
+pub(super) fn clear(typed: &Typed) -> Result<(), Fault> {
+    let mut remote = Remote::new(typed)?;
+    if !typed.has(Flag::Yes) {
+        confirm(&format!("empty the database at {}, history included?", remote.target()))?;
+    }
+    let by = remote.by.clone();
+    remote.send_once(&Route::Clear { by }, None).map(drop)
+}
+
+fn confirm(question: &str) -> Result<(), Fault> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fault::usage("clear asks first, and nobody is there to answer; --yes goes ahead"));
+    }
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    read.map_err(|error| Fault::error(format!("standard input: {error}")))?;
+    match line.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Fault::error("nothing done")),
+    }
+}

@@ -1,0 +1,224 @@
+//! `tx` and `import`: many changes at once.
+
+use std::io::BufRead;
+use std::path::Path as FilePath;
+
+use super::data;
+use super::fault::{Exit, Fault};
+use super::flags::Flag;
+use super::live;
+use super::local;
+use super::parse::Typed;
+use super::remote::{self, Remote};
+use super::show::{Out, note};
+use super::words;
+use crate::api::error::exit_code;
+use crate::api::route::{Route, Write};
+use crate::message::Kind;
+use crate::path::{Key, Path};
+use crate::value::Value;
+
+/// How often a commit is sent again while its outcome is unknown.
+const REPEATS: usize = 3;
+
+/// Commits operations as one. They are sent again under the same request ID while the outcome is unknown.
+pub(super) fn commit(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
+    let said = |error: crate::value::ValueError| Fault::error(error.to_string());
+    let remote = Remote::new(typed)?;
+    let (key, target) = (remote.key()?, remote.target().clone());
+    let id = live::session_id(remote.by)?;
+    let ops = Value::list(ops).map_err(said)?;
+    let body = Value::object(vec![("ops".into(), ops), ("request_id".into(), Value::from(key.as_str()))]);
+    let body = body.map_err(said)?.to_string();
+    let mut unknown = None;
+    for _ in 0..=REPEATS {
+        if unknown.is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        let outcome = live::open(&target, id.clone()).and_then(|mut session| {
+            let answer =
+                session.request(Kind::Commit, "-", &body).map_err(|failure| live::lost(&target, &failure))?;
+            session.close();
+            answer.map_err(|refusal| {
+                let fault = remote::refused(&target, &refusal);
+                // A commit that is still being judged or can't be made now says nothing of the first attempt.
+                let unsettled = refusal.status >= 500 || refusal.status == 429;
+                let exit = if unknown.is_some() && unsettled { Exit::Unknown } else { fault.exit };
+                debug_assert!(exit != Exit::Ok && exit_code(refusal.code) != 0);
+                Fault { exit, ..fault }
+            })
+        });
+        match outcome {
+            Ok(_) => return Ok(()),
+            Err(fault) if fault.exit == Exit::Unknown => unknown = Some(fault),
+            Err(fault) if fault.exit == Exit::Unreachable && unknown.is_some() => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    let fault = unknown.unwrap_or_else(|| Fault::new(Exit::Unknown, "no answer"));
+    Err(Fault {
+        message: format!("{}; --request-id {key} repeats it without doing it twice", fault.message),
+        ..fault
+    })
+}
+
+/// `tega tx`
+pub(super) fn tx(typed: &Typed) -> Result<(), Fault> {
+    let mut ops = Vec::new();
+    for (at, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.map_err(|error| Fault::error(format!("standard input: {error}")))?;
+        let op = words::operation(&line)
+            .map_err(|why| Fault::error(format!("line {}: {why}; nothing done", at + 1)))?;
+        ops.extend(op);
+    }
+    if ops.is_empty() {
+        return Ok(());
+    }
+    commit(typed, ops)
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Yaml,
+    Flat,
+}
+
+/// A file's format and the root that its name stands for.
+fn kind_of(file: &str, typed: &Typed) -> (Format, Option<String>) {
+    let path = FilePath::new(file);
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let by_name = match extension.as_deref() {
+        Some("json") => Some(Format::Json),
+        Some("yaml" | "yml") => Some(Format::Yaml),
+        Some("flat") => Some(Format::Flat),
+        _ => None,
+    };
+    let asked = [(Flag::Json, Format::Json), (Flag::Yaml, Format::Yaml), (Flag::Flat, Format::Flat)];
+    let asked = asked.into_iter().find(|(flag, _)| typed.has(*flag)).map(|(_, format)| format);
+    let name = if by_name.is_some() { path.file_stem() } else { path.file_name() };
+    let name = name.and_then(|name| name.to_str()).filter(|_| file != "-").map(String::from);
+    (asked.or(by_name).unwrap_or(Format::Json), name)
+}
+
+/// `tega import`
+pub(super) fn import(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    if typed.has(Flag::FromTega) {
+        return local::import_original(typed, out);
+    }
+    if typed.has(Flag::AsRestarted) || typed.has(Flag::Data) {
+        return Err(Fault::usage("--as-restarted and --data go with --from-tega"));
+    }
+    let (place, files) = match typed.args.as_slice() {
+        [] => return Err(Fault::usage("usage: tega import [PATH] FILE…")),
+        [path, file] if path != "-" && !FilePath::new(path).exists() => {
+            (Some(data::path(path)?), std::slice::from_ref(file))
+        }
+        files => (None, files),
+    };
+    let mut remote = Remote::new(typed)?;
+    for file in files {
+        one(typed, &mut remote, place.as_ref(), file)
+            .map_err(|fault| Fault { message: format!("{file}: {}", fault.message), ..fault })?;
+        if files.len() > 1 && out.terminal {
+            note(&format!("{file}: imported"));
+        }
+    }
+    Ok(())
+}
+
+/// Imports a file in one transaction.
+fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> Result<(), Fault> {
+    let (format, name) = kind_of(file, typed);
+    let text = if file == "-" {
+        data::stdin()?
+    } else {
+        let opened = std::fs::File::open(file).map_err(|error| Fault::error(error.to_string()))?;
+        data::text_of(opened, "it")?
+    };
+    let value = match format {
+        Format::Json => words::json(&text).map_err(Fault::error)?,
+        Format::Yaml => data::yaml(&text, "it")?,
+        Format::Flat if place.is_some() => {
+            return Err(Fault::usage("PATH=JSON lines hold their paths; give none"));
+        }
+        Format::Flat => return commit(typed, flat_ops(&text)?),
+    };
+    let path = match (place, name) {
+        (Some(place), _) => place.clone(),
+        (None, Some(name)) => {
+            let path = Path::new([Key::from(name)]).map_err(|error| Fault::error(error.to_string()))?;
+            path.check_root().map_err(|error| Fault::error(error.to_string()))?;
+            path
+        }
+        (None, None) => return Err(Fault::usage("a path is needed: tega import PATH -")),
+    };
+    if path.is_empty() {
+        return commit(typed, roots_of(&value)?);
+    }
+    let write = Write { by: remote.by.clone(), ..Write::default() };
+    remote.change(&Route::Put { path, write, ephemeral: false }, Some(&value)).map(drop)
+}
+
+fn flat_ops(text: &str) -> Result<Vec<Value>, Fault> {
+    let mut ops = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let op = words::operation(line).map_err(|why| Fault::error(format!("line {}: {why}", at + 1)))?;
+        ops.extend(op);
+    }
+    if ops.is_empty() { Err(Fault::error("no PATH=JSON line in it")) } else { Ok(ops) }
+}
+
+/// An export of the top: each member is a root.
+fn roots_of(value: &Value) -> Result<Vec<Value>, Fault> {
+    let object = value.as_object().ok_or_else(|| {
+        Fault::error(format!("at the top an object of roots is wanted, and this is {}", value.kind()))
+    })?;
+    object
+        .members()
+        .iter()
+        .map(|(root, tree)| {
+            let path = Value::from(Path::from_checked(vec![root.clone()]).to_string());
+            Value::object(vec![("put".into(), path), ("value".into(), tree.clone())])
+                .map_err(|error| Fault::error(error.to_string()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_says_format_and_root() {
+        let typed = |line: &str| super::super::parse::parse(line.split(' ').map(Into::into)).unwrap();
+        let plain = typed("import x");
+        for (file, format, name) in [
+            ("a/b__c.d.json", Format::Json, Some("b__c.d")),
+            ("r1.YML", Format::Yaml, Some("r1")),
+            ("dump.flat", Format::Flat, Some("dump")),
+            ("r1.conf", Format::Json, Some("r1.conf")),
+            ("-", Format::Json, None),
+        ] {
+            assert_eq!(kind_of(file, &plain), (format, name.map(String::from)), "{file}");
+        }
+        assert_eq!(kind_of("-", &typed("import --flat -")).0, Format::Flat);
+    }
+
+    #[test]
+    fn an_export_of_the_top_is_a_put_for_each_root() {
+        let ops = roots_of(&words::json(r#"{"a":{"x":1},"b.c":{}}"#).unwrap()).unwrap();
+        let texts: Vec<String> = ops.iter().map(Value::to_string).collect();
+        assert_eq!(texts, [r#"{"put":"a","value":{"x":1}}"#, r#"{"put":"[\"b.c\"]","value":{}}"#]);
+        assert!(roots_of(&Value::from(1i64)).is_err());
+    }
+
+    #[test]
+    fn flat_lines_become_operations() {
+        let ops = flat_ops("a.b=1\n\n# note\na.c={}\n").unwrap();
+        assert_eq!(ops.len(), 2);
+        assert!(flat_ops("").is_err());
+        assert!(flat_ops("a.b=1\na.c=x\n").unwrap_err().message.starts_with("line 2: "));
+    }
+}

@@ -1,0 +1,139 @@
+//! `history`, `diff`, `rollback`: the versions of a root.
+
+use super::data;
+use super::fault::Fault;
+use super::flags::Flag;
+use super::parse::Typed;
+use super::remote::Remote;
+use super::show::{Form, Out};
+use super::words;
+use crate::api::route::Route;
+use crate::daemon::clock::time;
+use crate::path::{Key, Path};
+use crate::value::Value;
+
+fn root(text: &str) -> Result<Key, Fault> {
+    let path = data::node(text)?;
+    match path.keys() {
+        [root] => Ok(root.clone()),
+        _ => Err(Fault::error(format!(
+            "{path} is no root; versions belong to roots, such as {}",
+            path.prefix(1)
+        ))),
+    }
+}
+
+fn version(text: &str) -> Result<i64, Fault> {
+    text.parse().map_err(|_| Fault::usage(format!("{text:?}: a version is a number, such as 3 or -1")))
+}
+
+/// `tega rollback`
+pub(super) fn rollback(typed: &Typed) -> Result<(), Fault> {
+    let (root, back_to) = (root(typed.arg(0))?, version(typed.arg(1))?);
+    let mut remote = Remote::new(typed)?;
+    let route = Route::Rollback { by: remote.by.clone(), root, back_to, durable: false };
+    remote.change(&route, None).map(drop)
+}
+
+/// `tega history`
+pub(super) fn history(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    let root = root(typed.arg(0))?;
+    let list = Remote::new(typed)?.ask_json(&Route::History { root })?;
+    if typed.has(Flag::Json) {
+        return out.value(Form::Json, &Path::TOP, &list);
+    }
+    let mut rows = vec![["VERSION", "WHEN", "WHO", "WHAT"].map(String::from).to_vec()];
+    for entry in list.as_list().map_or(&[][..], |list| list.items()) {
+        let field = |name| entry.get(name).map_or(String::new(), words::short);
+        let when = match entry.get("time").and_then(Value::as_int) {
+            Some(ms) => time(ms),
+            None => field("time"),
+        };
+        rows.push(vec![field("version"), when, field("tega_id"), what(entry)]);
+    }
+    out.table(&rows)
+}
+
+/// What a commit did, in a few words.
+fn what(entry: &Value) -> String {
+    const SHOWN: usize = 3;
+    let mut words: Vec<String> = Vec::new();
+    match entry.get("rollback_to") {
+        None | Some(Value::Null) => {}
+        Some(to) => words.push(format!("rollback to {to}")),
+    }
+    let changes = entry.get("changes").and_then(Value::as_list).map_or(&[][..], |list| list.items());
+    for change in changes.iter().take(SHOWN) {
+        let text = |name| change.get(name).and_then(Value::as_str).unwrap_or("?");
+        words.push(format!("{} {}", text("ope").to_lowercase(), text("path")));
+    }
+    let more = entry.get("more").and_then(Value::as_int).unwrap_or(0);
+    let hidden = changes.len().saturating_sub(SHOWN) as i64 + more;
+    if hidden > 0 {
+        words.push(format!("and {hidden} more"));
+    }
+    words.join(", ")
+}
+
+/// `tega diff`
+pub(super) fn diff(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    let (root, from) = (root(typed.arg(0))?, version(typed.arg(1))?);
+    let to = typed.args.get(2).map(|text| version(text)).transpose()?;
+    let list = Remote::new(typed)?.ask_json(&Route::Diff { root, from, to })?;
+    if typed.has(Flag::Json) {
+        return out.value(Form::Json, &Path::TOP, &list);
+    }
+    for entry in list.as_list().map_or(&[][..], |list| list.items()) {
+        let text = entry.get("path").and_then(Value::as_str).unwrap_or("");
+        let Ok(path) = Path::parse(text) else {
+            return Err(Fault::error(format!("the answer holds a path that isn't one: {text:?}")));
+        };
+        side(out, &path, entry.get("before"), '-', "31")?;
+        side(out, &path, entry.get("after"), '+', "32")?;
+    }
+    Ok(())
+}
+
+/// One side of a difference as flat lines, red or green where a person reads them.
+fn side(out: &mut Out, path: &Path, value: Option<&Value>, sign: char, colour: &str) -> Result<(), Fault> {
+    let Some(value) = value else { return Ok(()) };
+    let mut lines = String::new();
+    words::flat(path, value, &mut lines);
+    for line in lines.lines() {
+        if out.terminal {
+            out.line(&format!("\x1b[{colour}m{sign} {line}\x1b[0m"))?;
+        } else {
+            out.line(&format!("{sign} {line}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_told_in_a_few_words() {
+        for (json, text) in [
+            (
+                r#"{"changes":[{"ope":"PUT","path":"a.b"},{"ope":"DELETE","path":"a.c"}]}"#,
+                "put a.b, delete a.c",
+            ),
+            (
+                r#"{"rollback_to":3,"changes":[{"ope":"PUT","path":"a.b"}],"more":7}"#,
+                "rollback to 3, put a.b, and 7 more",
+            ),
+            (r#"{"rollback_to":null}"#, ""),
+        ] {
+            assert_eq!(what(&words::json(json).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn only_a_root_has_versions() {
+        assert_eq!(root("a").unwrap(), "a");
+        assert!(root("a.b").unwrap_err().message.contains("such as a"));
+        assert!(root("").is_err() && root("_x").is_err());
+    }
+}

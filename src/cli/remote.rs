@@ -1,0 +1,144 @@
+//! The server that a verb talks to: which one it is, and what its answers mean for the exit code.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use super::fault::{Exit, Fault};
+use super::flags::Flag;
+use super::parse::Typed;
+use crate::api::error::{Refusal, exit_code};
+use crate::api::route::Route;
+use crate::client::Target;
+use crate::client::http::{Answer, Client, Failure, Request, request_id};
+use crate::commit::TegaId;
+use crate::value::Value;
+
+/// Where a server listens when nobody says otherwise.
+const DEFAULT: &str = "http://127.0.0.1:8739";
+
+/// The local socket of this user where neither `--data` nor `--socket` says otherwise.
+pub(super) fn default_socket() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/run/tega.sock"));
+    }
+    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| FilePath::new(dir).is_absolute())?;
+    Some(PathBuf::from(dir).join("tega.sock"))
+}
+
+/// The server that the options, the environment or what is there point to, in this order.
+pub(super) fn target(typed: &Typed) -> Result<Target, Fault> {
+    let from = |text: &str, whose: &str| {
+        text.parse().map_err(|error: crate::client::BadTarget| Fault::usage(format!("{whose}: {error}")))
+    };
+    if let Some(url) = typed.last(Flag::Url) {
+        return from(url, "--url");
+    }
+    match std::env::var("TEGA_URL") {
+        Ok(url) if !url.is_empty() => return from(&url, "TEGA_URL"),
+        Err(std::env::VarError::NotUnicode(_)) => return Err(Fault::usage("TEGA_URL isn't UTF-8")),
+        _ => {}
+    }
+    match default_socket().filter(|socket| socket.exists()) {
+        Some(socket) => Ok(Target::Unix(socket)),
+        None => from(DEFAULT, "the default address"),
+    }
+}
+
+/// The tega ID to act under, where one was given.
+pub(super) fn tega_id(typed: &Typed) -> Result<Option<TegaId>, Fault> {
+    let id = typed.last(Flag::Id).map(TegaId::new).transpose();
+    id.map_err(|error| Fault::usage(format!("--id: {error}")))
+}
+
+/// A refusal by the server at `target`.
+pub(super) fn refused(target: &Target, refusal: &Refusal) -> Fault {
+    Fault::new(Exit::from_code(exit_code(refusal.code)), format!("{target}: {}", refusal.message))
+}
+
+/// A server to talk to over HTTP.
+pub(super) struct Remote {
+    /// Who acts; `None`: anonymous.
+    pub(super) by: Option<TegaId>,
+    client: Client,
+    key: Option<String>,
+}
+
+impl Remote {
+    /// The server that a command line means.
+    pub(super) fn new(typed: &Typed) -> Result<Remote, Fault> {
+        let key = typed.last(Flag::RequestId).map(String::from);
+        Ok(Remote { by: tega_id(typed)?, client: Client::new(target(typed)?), key })
+    }
+
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        self.client.target()
+    }
+
+    /// Asks for something that changes nothing.
+    pub(super) fn ask(&mut self, route: &Route) -> Result<Answer, Fault> {
+        let answer = self.client.call(&Request::of(route));
+        // Whatever became of a question, nothing happened.
+        self.settled(answer.map_err(|failure| self.lost(Exit::Unreachable, &failure.to_string())))
+    }
+
+    /// As [`Remote::ask`], for an answer in JSON.
+    pub(super) fn ask_json(&mut self, route: &Route) -> Result<Value, Fault> {
+        let answer = self.ask(route)?;
+        self.json(&answer)
+    }
+
+    /// Asks for a change, which is repeated under one request ID while its outcome is unknown.
+    pub(super) fn change(&mut self, route: &Route, body: Option<&Value>) -> Result<Answer, Fault> {
+        let key = self.key()?;
+        let answer = self.send(Request::of(route).once(&key), body);
+        answer.map_err(|mut fault| {
+            if fault.exit == Exit::Unknown {
+                fault.message.push_str(&format!("; --request-id {key} repeats it without doing it twice"));
+            }
+            fault
+        })
+    }
+
+    /// Asks for something that can't be told from its repetition, such as a call of a function: it is sent once.
+    pub(super) fn send_once(&mut self, route: &Route, body: Option<&Value>) -> Result<Answer, Fault> {
+        self.send(Request::of(route), body)
+    }
+
+    /// An answer's body.
+    pub(super) fn json(&self, answer: &Answer) -> Result<Value, Fault> {
+        answer.json().map_err(|why| Fault::error(format!("{}: {why}", self.target())))
+    }
+
+    /// The request ID of the next change: the one given, or a new one for each.
+    pub(super) fn key(&self) -> Result<String, Fault> {
+        match &self.key {
+            Some(key) => Ok(key.clone()),
+            None => request_id().map_err(|error| Fault::error(format!("no random numbers: {error}"))),
+        }
+    }
+
+    fn send(&mut self, mut request: Request, body: Option<&Value>) -> Result<Answer, Fault> {
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        let answer = self.client.call(&request).map_err(|failure| match failure {
+            Failure::NotReached(why) => self.lost(Exit::Unreachable, &why),
+            Failure::Unknown(why) => {
+                self.lost(Exit::Unknown, &format!("{why}; it may or may not have happened"))
+            }
+        });
+        self.settled(answer)
+    }
+
+    fn lost(&self, exit: Exit, why: &str) -> Fault {
+        Fault::new(exit, format!("{}: {why}", self.target()))
+    }
+
+    fn settled(&self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
+        let answer = answer?;
+        match answer.refusal() {
+            None => Ok(answer),
+            Some(refusal) => Err(refused(self.target(), &refusal)),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! `serve`: from what was typed to what a server is started with.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault::{Exit, Fault};
+use super::flags::Flag;
+use super::parse::Typed;
+use super::remote::default_socket;
+use super::show::{Out, note};
+use crate::client::DEFAULT_PORT;
+use crate::commit::{MAX_TEGA_ID, TegaId};
+use crate::daemon::{self, Ended, Listen, Options, logger};
+use crate::path::Key;
+use crate::store::{self, Durability};
+
+/// The exit code after which a supervisor should start the server again: the disk failed (`EX_TEMPFAIL`).
+pub(super) const RESTART: u8 = 75;
+
+/// `tega serve`; the code that the process ends with.
+pub(super) fn serve(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
+    let options = options(typed, openwrt())?;
+    logger::install(level(typed.last(Flag::LogLevel).unwrap_or("info"))?);
+    plugins(typed)?;
+    let mut announced = Ok(());
+    let ended = daemon::run(options, |server| announced = announce(server, out));
+    // A server whose standard output nobody reads serves all the same.
+    drop(announced);
+    match ended {
+        Ok(Ended::Stopped) => Ok(Exit::Ok.code()),
+        Ok(Ended::DiskFailed) => {
+            note("the disk failed; ending so that a supervisor starts the server again");
+            Ok(RESTART)
+        }
+        Err(error) => {
+            Err(if error.usage { Fault::usage(error.message) } else { Fault::error(error.message) })
+        }
+    }
+}
+
+fn announce(server: &daemon::Server, out: &mut Out) -> Result<(), Fault> {
+    for address in server.addresses() {
+        out.line(&format!("listening on http://{address}"))?;
+    }
+    if let Some(socket) = server.socket() {
+        out.line(&format!("listening on unix:{}", socket.display()))?;
+    }
+    out.flush()
+}
+
+/// Whether this is a router, where flash is `/etc` and the network isn't trusted.
+pub(super) fn openwrt() -> bool {
+    Path::new("/etc/openwrt_release").exists()
+}
+
+/// The data directory where none is named.
+pub(super) fn default_data(openwrt: bool) -> PathBuf {
+    PathBuf::from(if openwrt { "/etc/tega/data" } else { "./var" })
+}
+
+/// The data directory that the options mean.
+pub(super) fn data_dir(typed: &Typed) -> PathBuf {
+    typed.last(Flag::Data).map_or_else(|| default_data(openwrt()), PathBuf::from)
+}
+
+fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
+    let data = typed.last(Flag::Data).map_or_else(|| default_data(openwrt), PathBuf::from);
+    let socket = match typed.last(Flag::Socket) {
+        Some("none") => None,
+        Some(path) => Some(PathBuf::from(path)),
+        None if typed.has(Flag::Data) => Some(data.join("tega.sock")),
+        None => default_socket(),
+    };
+    let history = typed.number(Flag::History)?.unwrap_or(10);
+    let (durability, durability_of) = durabilities(typed)?;
+    Ok(Options {
+        data: Some(data),
+        id: own_id(typed)?,
+        listen: listens(typed, openwrt)?,
+        socket,
+        store: store::Options { history, durability, durability_of, ..store::Options::default() },
+        insecure: typed.has(Flag::Insecure),
+        supervised: typed.has(Flag::Supervised),
+        threads: match typed.number(Flag::Threads)?.unwrap_or(1) {
+            threads @ 1..=64 => threads,
+            _ => return Err(Fault::usage("--threads: 1 to 64 wanted")),
+        },
+    })
+}
+
+fn listens(typed: &Typed, openwrt: bool) -> Result<Vec<Listen>, Fault> {
+    let words: Vec<&str> = typed.all(Flag::Listen).collect();
+    if words.contains(&"none") {
+        return if words.len() == 1 {
+            Ok(Vec::new())
+        } else {
+            Err(Fault::usage("--listen none goes with no other --listen"))
+        };
+    }
+    let read = |word: &&str| match word.parse() {
+        Ok(address) => Ok(Listen { address, optional: false }),
+        Err(_) => Err(Fault::usage(format!(
+            "--listen {word}: ADDR:PORT wanted, such as 127.0.0.1:8739 or [::1]:8739, or none"
+        ))),
+    };
+    match (words.is_empty(), openwrt) {
+        (false, _) => words.iter().map(read).collect(),
+        (true, true) => Ok(Vec::new()),
+        (true, false) => Ok(loopback(DEFAULT_PORT)),
+    }
+}
+
+/// Both loopback addresses.
+pub(super) fn loopback(port: u16) -> Vec<Listen> {
+    vec![
+        Listen { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), optional: false },
+        Listen { address: SocketAddr::from((Ipv6Addr::LOCALHOST, port)), optional: true },
+    ]
+}
+
+type OfRoots = Vec<(Key, Durability)>;
+
+fn durabilities(typed: &Typed) -> Result<(Durability, OfRoots), Fault> {
+    let mut all = Durability::Always;
+    let mut of = OfRoots::new();
+    for word in typed.all(Flag::Durability) {
+        match word.rsplit_once('=') {
+            None => all = durability(word)?,
+            Some((root, mode)) => {
+                let path = super::data::node(root)
+                    .map_err(|fault| Fault::usage(format!("--durability {word}: {fault}")))?;
+                match path.keys() {
+                    [root] => of.push((root.clone(), durability(mode)?)),
+                    _ => return Err(Fault::usage(format!("--durability {word}: {path} is no root"))),
+                }
+            }
+        }
+    }
+    Ok((all, of))
+}
+
+/// A durability as it is written on the command line.
+pub(super) fn durability(word: &str) -> Result<Durability, Fault> {
+    let ms =
+        |text: &str| text.parse().ok().filter(|ms| (1..=3_600_000).contains(ms)).map(Duration::from_millis);
+    match (word, word.strip_prefix("interval:").and_then(ms)) {
+        ("always", _) => Ok(Durability::Always),
+        ("none", _) => Ok(Durability::None),
+        ("memory", _) => Ok(Durability::Memory),
+        (_, Some(interval)) => Ok(Durability::Interval(interval)),
+        _ => Err(Fault::usage(format!(
+            "--durability {word}: always, interval:MS (1 to 3600000), none or memory wanted"
+        ))),
+    }
+}
+
+fn level(word: &str) -> Result<log::LevelFilter, Fault> {
+    word.parse().map_err(|_| {
+        Fault::usage(format!("--log-level {word}: error, warn, info, debug, trace or off wanted"))
+    })
+}
+
+fn own_id(typed: &Typed) -> Result<TegaId, Fault> {
+    if let Some(id) = super::remote::tega_id(typed)? {
+        return Ok(id);
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    TegaId::new(&id_of_host(&name)).map_err(|error| Fault::error(format!("{error}; give one with --id")))
+}
+
+/// A host name as a tega ID.
+fn id_of_host(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    let id: String = name.trim().chars().take(MAX_TEGA_ID).map(fits).collect();
+    if id.is_empty() { "localhost".into() } else { id }
+}
+
+/// Plugins aren't there yet. A directory of the original's Python plugins, which an existing start script names, is
+/// passed over with a warning, so that the script works.
+fn plugins(typed: &Typed) -> Result<(), Fault> {
+    for dir in typed.all(Flag::Plugins) {
+        let entries =
+            std::fs::read_dir(dir).map_err(|error| Fault::error(format!("--plugins {dir}: {error}")))?;
+        let python = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|ext| ext == "py");
+        if !entries.filter_map(Result::ok).any(|entry| python(&entry)) {
+            return Err(Fault::usage(format!("--plugins {dir}: plugins aren't built into this version yet")));
+        }
+        note(&format!(
+            "--plugins {dir}: these are Python plugins of the original, which can't run here; going on without"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Typed {
+        super::super::parse::parse(format!("serve {line}").split_whitespace().map(Into::into)).unwrap()
+    }
+
+    fn shown(listens: &[Listen]) -> Vec<String> {
+        listens.iter().map(|listen| listen.address.to_string()).collect()
+    }
+
+    #[test]
+    fn a_router_listens_on_the_local_socket_alone_and_a_pc_on_loopback() {
+        assert_eq!(shown(&listens(&typed(""), false).unwrap()), ["127.0.0.1:8739", "[::1]:8739"]);
+        assert!(listens(&typed(""), true).unwrap().is_empty());
+        assert!(listens(&typed("--listen none"), false).unwrap().is_empty());
+        let some = typed("--listen 127.0.0.1:0 --listen [::1]:1");
+        assert_eq!(shown(&listens(&some, true).unwrap()), ["127.0.0.1:0", "[::1]:1"]);
+        for bad in ["--listen 8739", "--listen localhost:1", "--listen none --listen 127.0.0.1:0"] {
+            assert_eq!(listens(&typed(bad), false).unwrap_err().exit, Exit::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durability_is_set_for_all_and_for_single_roots() {
+        let (all, of) = durabilities(&typed("--durability interval:50 --durability log=memory")).unwrap();
+        assert_eq!(all, Durability::Interval(Duration::from_millis(50)));
+        assert_eq!(of, [("log".into(), Durability::Memory)]);
+        for bad in ["sometimes", "interval:", "interval:0", "interval:x", "a.b=none", "=none", "_x=none"] {
+            assert!(durabilities(&typed(&format!("--durability {bad}"))).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_becomes_a_tega_id() {
+        for (name, id) in [("r1\n", "r1"), ("my.host", "my-host"), ("", "localhost"), ("é", "-")] {
+            assert_eq!(id_of_host(name), id);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The threads that drive the door, and the clock that ticks for the hub.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::protocol::Role;
+use smol::Executor;
+use smol::channel::{Receiver, bounded};
+
+use super::StartError;
+use crate::door::{self, Door, Limits, Listener, Serving, Stop, Tega, Upgraded};
+use crate::http::Context;
+use crate::hub::{End, Hub};
+use crate::session;
+use crate::store::{Health, Store};
+
+/// What the network serves, and on what.
+pub(super) struct Service {
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) local: Option<UnixListener>,
+    pub(super) store: Store,
+    pub(super) hub: Hub,
+    pub(super) on_disk_failure: Box<dyn Fn() + Send>,
+}
+
+/// The threads of a server.
+pub(super) struct Net {
+    /// Dropped to stop them.
+    pub(super) stopper: door::Stopper,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    /// Closed when the last of them has ended.
+    pub(super) ended: Receiver<()>,
+}
+
+/// How often waiting calls are looked at for their time limit.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long connections may take to end at a stop, before they are dropped.
+const STOP_TIME: Duration = Duration::from_millis(250);
+
+/// Starts the threads: the first drives the door, all run connections.
+pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError> {
+    let Service { tcp, local, store, hub, on_disk_failure } = service;
+    let lost = |error: std::io::Error| StartError::new(format!("can't watch a listener: {error}"));
+    let tcp = tcp.into_iter().map(Listener::tcp);
+    let local = local.into_iter().map(Listener::unix);
+    let listeners: Vec<Listener> = tcp.chain(local).collect::<Result<_, _>>().map_err(lost)?;
+    let executor = Arc::new(Executor::new());
+    let (stopper, stop) = door::stop();
+    let (alive, ended) = bounded::<()>(1);
+    executor.spawn(tick(store.clone(), hub.clone(), on_disk_failure)).detach();
+    let main = serve(executor.clone(), listeners, store, hub, stop.clone());
+    let mut handles = Vec::new();
+    let first = (executor.clone(), alive.clone());
+    handles.push(spawn(0, move || {
+        let (executor, alive) = first;
+        smol::block_on(executor.run(main));
+        drop(alive);
+    })?);
+    for number in 1..threads {
+        let (executor, stop, alive) = (executor.clone(), stop.clone(), alive.clone());
+        handles.push(spawn(number, move || {
+            smol::block_on(executor.run(stop.wait()));
+            drop(alive);
+        })?);
+    }
+    Ok(Net { stopper, threads: handles, ended })
+}
+
+fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(format!("net-{number}"))
+        .spawn(work)
+        .map_err(|error| StartError::new(format!("can't start a network thread: {error}")))
+}
+
+/// Serves until the stop, and ends in order: no new clients, the sessions told, the rest dropped.
+async fn serve(
+    executor: Arc<Executor<'static>>,
+    listeners: Vec<Listener>,
+    store: Store,
+    hub: Hub,
+    stop: Stop,
+) {
+    let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() });
+    let probe = door.clone();
+    let mut context = Context::new(store.clone(), hub.clone());
+    context.door = Some(Arc::new(move || probe.status()));
+    let sessions = hub.clone();
+    let tega = Tega::new(context, move |upgraded| websocket(upgraded, sessions.clone(), store.clone()));
+    let ending = async {
+        stop.wait().await;
+        hub.end_all(&End { code: 1001, reason: "the server is stopping".into() });
+    };
+    let serving = door.serve(executor, listeners, Arc::new(tega), stop.clone());
+    smol::future::zip(serving, ending).await;
+}
+
+fn websocket(upgraded: Upgraded, hub: Hub, store: Store) -> Serving {
+    Box::pin(async move {
+        let Upgraded { stream, leftover, peer } = upgraded;
+        let config = Some(session::config());
+        let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, config).await;
+        session::serve(socket, &hub, &store, peer.to_string(), session::Limits::default()).await;
+    })
+}
+
+async fn tick(store: Store, hub: Hub, on_disk_failure: Box<dyn Fn() + Send>) {
+    let mut failed = false;
+    loop {
+        smol::Timer::after(TICK).await;
+        hub.tick(TICK);
+        if !failed && matches!(store.status().health, Health::ReadOnly(_)) {
+            failed = true;
+            on_disk_failure();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The server's own calls that act: transactions, rollback, snapshots, RPC.
+
+use super::encode::{Form, write_roots};
+use super::node::{committed, request_id, session};
+use super::{Context, Reply, Request, info};
+use crate::api::error::Refusal;
+use crate::api::route::Route;
+use crate::commit::TegaId;
+use crate::path::{Key, Path};
+use crate::store::{Error, Op, Receipt, Transaction};
+use crate::tree::Tree;
+use crate::value::{Value, write_string};
+
+/// Answers a call that names no node.
+pub(super) fn handle(
+    context: &Context,
+    request: &Request<'_>,
+    route: Route,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let plain = |outcome: Result<Receipt, Error>| match outcome {
+        Ok(receipt) => committed(&receipt),
+        Err(error) => Reply::refusal(&error.into()),
+    };
+    match route {
+        Route::Begin { by } => done(match context.store.begin(by) {
+            Ok(txid) => Reply::json(format!("{{\"txid\":{}}}", Value::from(txid))),
+            Err(error) => Reply::refusal(&error.into()),
+        }),
+        Route::Candidate { txid, internal } => candidate(context, &txid, internal, done),
+        Route::Cancel { txid } => done(match context.store.take(&txid) {
+            Ok(_) => Reply::empty(200),
+            Err(error) => Reply::refusal(&error.into()),
+        }),
+        Route::Commit { txid, durable } => commit(context, request, &txid, durable, done),
+        Route::Rollback { by, root, back_to, durable } => {
+            let mut transaction = Transaction::new(by);
+            transaction.durable = durable;
+            transaction.ops.push(Op::Rollback { root, back_to });
+            match request_id(&request.headers) {
+                Ok(id) => transaction.request_id = id,
+                Err(refusal) => return done(Reply::refusal(&refusal)),
+            }
+            context.store.submit(transaction, move |outcome| done(plain(outcome)));
+        }
+        Route::Clear { by } => context.store.clear(by, move |outcome| done(plain(outcome))),
+        Route::Snapshot => context.store.compact(move |outcome| {
+            done(match outcome {
+                Ok(()) => Reply::empty(200),
+                Err(error) => Reply::refusal(&error.into()),
+            });
+        }),
+        Route::Sync => {
+            let message = "this server has no global to sync with; it was started without --global";
+            done(Reply::refusal(&Refusal::new("not_found", message)));
+        }
+        Route::Rpc { by, path } => match arguments(request.body) {
+            Ok(arguments) => rpc(context, by, &path, &arguments, done),
+            Err(refusal) => done(Reply::refusal(&refusal.at(&path))),
+        },
+        Route::Reload => done(Reply::empty(200)),
+        Route::PubSub => {
+            let message = "this is a WebSocket; send Upgrade: websocket with Sec-WebSocket-Version: 13";
+            let refusal = Refusal::new("upgrade_required", message);
+            done(Reply::refusal(&refusal).with("Sec-WebSocket-Version", "13"));
+        }
+        route => info::handle(context, route, done),
+    }
+}
+
+/// Commits what was queued. A collision is 406, as in the original; the JSON says `conflict` all the same.
+fn commit(
+    context: &Context,
+    request: &Request<'_>,
+    txid: &str,
+    durable: bool,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let prepare = || -> Result<Transaction, Refusal> {
+        let request_id = request_id(&request.headers)?;
+        let queued = context.store.queued(txid)?;
+        let session = if queued.ops.iter().any(|op| matches!(op, Op::Put { ephemeral: true, .. })) {
+            Some(session(context, &queued.by)?)
+        } else {
+            None
+        };
+        // Taken out last, so that a refusal above leaves it to be mended and committed.
+        let taken = context.store.take(txid)?;
+        Ok(Transaction { session, request_id, durable: durable || taken.durable, ..taken })
+    };
+    match prepare() {
+        Ok(transaction) => context.store.submit(transaction, move |outcome| {
+            done(match outcome {
+                Ok(receipt) => committed(&receipt),
+                Err(error) => {
+                    let refusal = Refusal::from(error);
+                    let status = if refusal.code == "conflict" { 406 } else { refusal.status };
+                    Reply::refusal(&Refusal { status, ..refusal })
+                }
+            });
+        }),
+        Err(refusal) => done(Reply::refusal(&refusal)),
+    }
+}
+
+/// `{root: tree}` as the commit would leave it; null for a root that it deletes.
+fn candidate(context: &Context, txid: &str, internal: bool, done: impl FnOnce(Reply) + Send + 'static) {
+    let roots = context.store.queued(txid).and_then(|transaction| context.store.preview(&transaction));
+    let roots = match roots {
+        Ok(roots) => roots,
+        Err(error) => return done(Reply::refusal(&error.into())),
+    };
+    let form = if internal { Form::Internal(context.store.ephemeral(&Path::TOP)) } else { Form::Plain };
+    context.heavy.run(move || done(Reply::json(candidate_text(&form, &roots))));
+}
+
+fn candidate_text(form: &Form, roots: &[(Key, Option<Tree>)]) -> String {
+    let mut out = String::new();
+    let live = roots.iter().filter_map(|(name, tree)| Some((name, tree.as_ref()?)));
+    // Without a bound on the nodes it can't come to an end early.
+    let mut unbounded = usize::MAX;
+    write_roots(form, live, &mut out, &mut unbounded);
+    for (name, _) in roots.iter().filter(|root| root.1.is_none()) {
+        out.pop();
+        out.push_str(if out.len() > 1 { "," } else { "" });
+        // Writing to a String can't fail.
+        let _ = write_string(name, &mut out);
+        out.push_str(":null}");
+    }
+    out
+}
+
+/// The body of `/_rpc`: nothing, or an object with `args` and `kwargs`, either of which may be absent.
+fn arguments(body: &[u8]) -> Result<Value, Refusal> {
+    let wanted = || Refusal::bad(r#"the body: {"args":[…],"kwargs":{…}} or nothing wanted"#);
+    let given = if body.trim_ascii().is_empty() { Value::empty_object() } else { Value::parse_bytes(body)? };
+    let object = given.as_object().ok_or_else(wanted)?;
+    if object.members().iter().any(|(key, _)| key != "args" && key != "kwargs") {
+        return Err(wanted());
+    }
+    let part = |name: &'static str| (Key::new_static(name), object.get(name).cloned().unwrap_or(Value::Null));
+    Value::object(vec![part("args"), part("kwargs")]).map_err(|e| Refusal::bad(e.to_string()))
+}
+
+/// Calls an RPC and answers `{"result": …}`.
+pub(super) fn rpc(
+    context: &Context,
+    by: Option<TegaId>,
+    path: &Path,
+    arguments: &Value,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    context.hub.call(by.as_ref(), path, arguments, move |outcome| {
+        done(match outcome {
+            Ok(result) => Reply::json(format!("{{\"result\":{result}}}")),
+            Err(error) => Reply::refusal(&error.into()),
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_a_call_may_be_left_out() {
+        for (body, meant) in [
+            ("", r#"{"args":null,"kwargs":null}"#),
+            (" \n", r#"{"args":null,"kwargs":null}"#),
+            ("{}", r#"{"args":null,"kwargs":null}"#),
+            (r#"{"args":[1]}"#, r#"{"args":[1],"kwargs":null}"#),
+            (r#"{"kwargs":{"a":1},"args":[]}"#, r#"{"args":[],"kwargs":{"a":1}}"#),
+        ] {
+            assert_eq!(arguments(body.as_bytes()).unwrap().to_string(), meant);
+        }
+        for bad in ["[]", "1", "{", r#"{"arg":[]}"#] {
+            assert_eq!(arguments(bad.as_bytes()).unwrap_err().status, 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A small pool for answers that would hold the event loop: two jobs at a time, the others wait in order.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Jobs that run at the same time: enough that one big answer doesn't hold up another.
+const AT_ONCE: usize = 2;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Queue {
+    running: usize,
+    /// As many as there are requests under way at most, and those the door bounds.
+    waiting: VecDeque<Job>,
+}
+
+/// The pool. Clones are the same pool; its threads are lent by `smol` and given back when there's nothing to do.
+#[derive(Clone, Default)]
+pub struct Heavy(Arc<Mutex<Queue>>);
+
+impl Heavy {
+    /// A pool without jobs.
+    pub fn new() -> Heavy {
+        Heavy::default()
+    }
+
+    /// Runs a job on another thread, soon.
+    pub fn run(&self, job: impl FnOnce() + Send + 'static) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.waiting.push_back(Box::new(job));
+        if queue.running < AT_ONCE {
+            queue.running += 1;
+            let pool = self.clone();
+            smol::unblock(move || pool.work()).detach();
+        }
+    }
+
+    fn work(&self) {
+        loop {
+            let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(job) = queue.waiting.pop_front() else {
+                queue.running -= 1;
+                return;
+            };
+            drop(queue);
+            // A job that panics drops its answer, which tells the client; the pool goes on.
+            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                log::error!("encoding a big answer failed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn every_job_runs_even_after_one_that_panics() {
+        let pool = Heavy::new();
+        let (sender, receiver) = channel();
+        for n in 0..20 {
+            let sender = sender.clone();
+            pool.run(move || {
+                assert!(n % 7 != 3, "on purpose");
+                let _ = sender.send(n);
+            });
+        }
+        drop(sender);
+        let mut done: Vec<i32> = receiver.iter().collect();
+        done.sort_unstable();
+        assert_eq!(done, (0..20).filter(|n| n % 7 != 3).collect::<Vec<_>>());
+    }
+}

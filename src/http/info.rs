@@ -1,0 +1,219 @@
+//! The server's own calls that only tell: versions, sessions, history.
+
+use super::{Context, Reply, status};
+use crate::api::error::Refusal;
+use crate::api::route::Route;
+use crate::commit::TegaId;
+use crate::hub::{Scope, SessionInfo};
+use crate::path::{Key, Path};
+use crate::store::Past;
+use crate::tree;
+use crate::value::Value;
+
+/// The most changes that one version of `/_history` lists.
+const MAX_CHANGES: usize = 100;
+
+/// The most nodes that `/_edges` goes through.
+const MAX_EDGES: usize = 1_000_000;
+
+/// An object that can't fail: its members have names of ours and are shallow.
+pub(super) fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let members = members.into_iter().map(|(name, value)| (Key::new_static(name), value)).collect();
+    Value::object(members).unwrap_or(Value::Null)
+}
+
+/// An object of names that are each there once.
+pub(super) fn by_name(members: impl IntoIterator<Item = (Key, Value)>) -> Value {
+    Value::object(members.into_iter().collect()).unwrap_or(Value::Null)
+}
+
+fn list(items: impl IntoIterator<Item = Value>) -> Value {
+    Value::list(items.into_iter().collect::<Vec<_>>()).unwrap_or(Value::Null)
+}
+
+pub(super) fn count(number: usize) -> Value {
+    Value::from(number as u64)
+}
+
+pub(super) fn id(id: &TegaId) -> Value {
+    Value::from(id.as_str())
+}
+
+pub(super) fn or_null<T>(option: Option<T>, value: impl FnOnce(T) -> Value) -> Value {
+    option.map_or(Value::Null, value)
+}
+
+fn scope(scope: Scope) -> Value {
+    Value::from(match scope {
+        Scope::Local => "local",
+        Scope::Global => "global",
+    })
+}
+
+/// Answers a call that changes nothing.
+pub(super) fn handle(context: &Context, route: Route, done: impl FnOnce(Reply) + Send + 'static) {
+    let hub = &context.hub;
+    let value = match route {
+        Route::Roots => {
+            let view = context.store.view();
+            by_name(view.roots().map(|(name, root)| (name.clone(), Value::from(root.version.0))))
+        }
+        Route::Old => return done(answer(old(context))),
+        Route::Ids => list(hub.ids().iter().map(id)),
+        Route::Channels => by_name(
+            hub.channels().into_iter().map(|(channel, ids)| (channel.into(), list(ids.iter().map(id)))),
+        ),
+        Route::Subscribers => by_name(
+            hub.subscribers()
+                .into_iter()
+                .map(|(id, channels)| (id.as_str().into(), list(channels.into_iter().map(Value::from)))),
+        ),
+        Route::Global => {
+            list(hub.global_channels().into_iter().map(|(channel, s)| list([Value::from(channel), scope(s)])))
+        }
+        Route::Forwarders => list(hub.forwarders().iter().map(id)),
+        Route::Plugins => Value::empty_object(),
+        Route::Edges { root, old } => return edges(context, root, old, done),
+        Route::Sessions => list(hub.sessions().iter().map(session)),
+        Route::History { root } => {
+            let history = context.store.history(&root);
+            return done(answer(history.map(|kept| list(kept.iter().map(|p| past(&root, p))))));
+        }
+        Route::Diff { root, from, to } => {
+            let context = context.clone();
+            return context.heavy.clone().run(move || done(diff(&context, &root, from, to)));
+        }
+        // All others were taken before.
+        _ => status::status(context),
+    };
+    done(told(&value));
+}
+
+fn told(value: &Value) -> Reply {
+    Reply::json(value.to_string()).with("Cache-Control", "no-store")
+}
+
+fn answer(outcome: Result<Value, crate::store::Error>) -> Reply {
+    match outcome {
+        Ok(value) => told(&value),
+        Err(error) => Reply::refusal(&error.into()),
+    }
+}
+
+/// `[{"a":[0,1,2]}, …]`: the kept versions of each root but the present one.
+fn old(context: &Context) -> Result<Value, crate::store::Error> {
+    let view = context.store.view();
+    let mut roots = Vec::new();
+    for (name, root) in view.roots() {
+        let kept = context.store.history(name)?;
+        let versions = kept.iter().map(|past| past.version).filter(|version| *version < root.version);
+        roots.push(by_name([(name.clone(), list(versions.map(|version| Value::from(version.0))))]));
+    }
+    Ok(list(roots))
+}
+
+fn session(info: &SessionInfo) -> Value {
+    object([
+        ("tega_id", id(&info.tega_id)),
+        ("session", Value::from(info.session.0)),
+        ("scope", scope(info.scope)),
+        ("dialect", Value::from(i64::from(info.dialect))),
+        ("from", Value::from(info.from.as_str())),
+        ("connected_s", Value::from(info.connected_s)),
+        ("channels", count(info.channels)),
+        ("waiting", count(info.waiting)),
+        ("rpcs", count(info.rpcs)),
+    ])
+}
+
+/// One version: who made it, when, and what changed. A version that a snapshot kept without its commit has nulls.
+fn past(root: &Key, past: &Past) -> Value {
+    let event = past.event.as_deref();
+    let mut members = vec![
+        ("version", Value::from(past.version.0)),
+        ("incarnation", Value::from(past.incarnation.to_string())),
+        ("deleted", Value::from(past.tree.is_none())),
+        ("time", or_null(event, |e| Value::from(e.time_ms))),
+        ("tega_id", or_null(event, |e| e.by.as_ref().map_or(Value::from("anonymous"), id))),
+        ("position", or_null(event.and_then(|e| e.position), |p| Value::from(p.0))),
+    ];
+    let rollback = event.and_then(|e| e.rollback_to.as_ref()).filter(|r| r.0 == *root);
+    if let Some((_, version)) = rollback {
+        members.push(("rollback_to", Value::from(version.0)));
+    }
+    let changes = || event.into_iter().flat_map(|e| &e.changes).filter(|c| c.path.root() == Some(root));
+    let shown = changes().take(MAX_CHANGES).map(|change| {
+        let ope = if change.after.is_some() { "PUT" } else { "DELETE" };
+        object([("ope", Value::from(ope)), ("path", Value::from(change.path.to_string()))])
+    });
+    members.push(("changes", list(shown)));
+    let more = changes().count().saturating_sub(MAX_CHANGES);
+    if more > 0 {
+        members.push(("more", count(more)));
+    }
+    object(members)
+}
+
+/// `[{"path","before","after"}, …]`; a side that isn't there is absent.
+fn diff(context: &Context, root: &Key, from: i64, to: Option<i64>) -> Reply {
+    let present = || {
+        let kept = context.store.history(root)?;
+        let last = kept.last().map(|past| past.version.0);
+        last.and_then(|v| i64::try_from(v).ok())
+            .ok_or(crate::store::Error::NoVersion { root: root.clone(), version: 0 })
+    };
+    let differences = to.map_or_else(present, Ok).and_then(|to| context.store.diff(root, from, to));
+    let differences = match differences {
+        Ok(differences) => differences,
+        Err(error) => return Reply::refusal(&error.into()),
+    };
+    let items = differences.iter().map(|difference| {
+        let mut keys = vec![root.clone()];
+        keys.extend(difference.keys.iter().cloned());
+        let mut members = vec![("path", Value::from(Path::from_checked(keys).to_string()))];
+        members.extend(difference.before.as_ref().map(|node| ("before", node.to_value())));
+        members.extend(difference.after.as_ref().map(|node| ("after", node.to_value())));
+        // Written one by one: a value as deep as a tree may be can't be wrapped twice more.
+        let mut out = String::from("{");
+        for (i, (name, value)) in members.iter().enumerate() {
+            out.push_str(if i > 0 { ",\"" } else { "\"" });
+            out.push_str(name);
+            out.push_str("\":");
+            // Writing to a String can't fail.
+            let _ = value.write(&mut out);
+        }
+        out.push('}');
+        out
+    });
+    let items: Vec<String> = items.collect();
+    Reply::json(format!("[{}]", items.join(","))).with("Cache-Control", "no-store")
+}
+
+/// Pairs of nodes, of the present and, where asked for, of the old versions before it.
+fn edges(context: &Context, root: Option<Key>, old: bool, done: impl FnOnce(Reply) + Send + 'static) {
+    let view = context.store.view();
+    let mut trees = Vec::new();
+    for (name, present) in view.roots().filter(|(name, _)| root.as_ref().is_none_or(|r| r == *name)) {
+        if old {
+            let kept = context.store.history(name).unwrap_or_default();
+            let before = kept.into_iter().filter(|past| past.version < present.version);
+            trees.extend(before.filter_map(|past| Some((name.clone(), past.tree?))));
+        }
+        trees.push((name.clone(), present.present.clone()));
+    }
+    if let Some(root) = root.filter(|_| trees.is_empty()) {
+        return done(Reply::refusal(&Refusal::not_found(&Path::from_checked(vec![root]))));
+    }
+    context.heavy.run(move || {
+        let (mut pairs, mut budget) = (Vec::new(), MAX_EDGES);
+        for (name, tree) in &trees {
+            if tree::edges(name, tree, &mut pairs, &mut budget).is_err() {
+                let message =
+                    format!("more than {MAX_EDGES} nodes; name one root, or leave the old ones out");
+                return done(Reply::refusal(&Refusal::new("too_large", message)));
+            }
+        }
+        let pairs = pairs.into_iter().map(|[from, to]| list([Value::from(from), Value::from(to)]));
+        done(told(&list(pairs)));
+    });
+}

@@ -1,0 +1,78 @@
+//! `GET /_status`: everything that the layers say of themselves, nested.
+
+use std::time::Duration;
+
+use super::Context;
+use super::info::{by_name, count, id, object, or_null};
+use crate::hub::HubStatus;
+use crate::store::{Health, Status};
+use crate::value::Value;
+
+/// Everything that the layers say of themselves, nested.
+pub(super) fn status(context: &Context) -> Value {
+    object([
+        ("tega_id", id(context.hub.own_id())),
+        ("version", Value::from(env!("CARGO_PKG_VERSION"))),
+        ("pid", Value::from(i64::from(std::process::id()))),
+        ("uptime_s", seconds(context.started.elapsed())),
+        ("rss_kb", or_null(resident_kb(), Value::from)),
+        ("store", store_status(&context.store.status())),
+        ("hub", hub_status(&context.hub.status())),
+        ("door", or_null(context.door.as_ref(), |probe| probe())),
+    ])
+}
+
+fn seconds(duration: Duration) -> Value {
+    Value::from(duration.as_secs())
+}
+
+fn store_status(status: &Status) -> Value {
+    let (state, reason) = match &status.health {
+        Health::Ok => ("ok", None),
+        Health::NoSpace(reason) => ("no_space", Some(reason)),
+        Health::ReadOnly(reason) => ("read_only", Some(reason)),
+    };
+    let roots = status.roots.iter().map(|(name, version, incarnation)| {
+        let shown =
+            [("version", Value::from(version.0)), ("incarnation", Value::from(incarnation.to_string()))];
+        (name.clone(), object(shown))
+    });
+    let log = status.log.as_ref().map(|log| {
+        object([
+            ("bytes", Value::from(log.bytes)),
+            ("durable", Value::from(log.durable)),
+            ("compactions", Value::from(i64::from(log.compactions))),
+        ])
+    });
+    object([
+        ("state", Value::from(state)),
+        ("reason", or_null(reason, |r| Value::from(r.as_str()))),
+        ("position", Value::from(status.position.0)),
+        ("queue", count(status.queue)),
+        ("transactions", count(status.transactions)),
+        ("watches", count(status.watches)),
+        ("ephemeral", count(status.ephemeral)),
+        ("log", log.unwrap_or(Value::Null)),
+        ("durability", Value::from(status.durability.to_string())),
+        (
+            "durability_of",
+            by_name(status.durability_of.iter().map(|(r, mode)| (r.clone(), Value::from(mode.to_string())))),
+        ),
+        ("roots", by_name(roots)),
+    ])
+}
+
+fn hub_status(status: &HubStatus) -> Value {
+    object([
+        ("sessions", count(status.sessions)),
+        ("channels", count(status.channels)),
+        ("rpcs_waiting", count(status.rpcs_waiting)),
+    ])
+}
+
+/// The memory that this process has in RAM, where the system tells.
+fn resident_kb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
