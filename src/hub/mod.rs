@@ -34,7 +34,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::message;
 use crate::path::Path;
-use crate::store::{SessionId, Store};
+use crate::store::{Channel, SessionId, Store};
 use crate::tree::Kind;
 use crate::value::Value;
 
@@ -240,15 +240,9 @@ impl Hub {
         outboxes.iter().for_each(|outbox| outbox.end(end.clone()));
     }
 
-    /// A session listens to a channel: a path in its dotted form, or a regex. Once more is no error.
-    pub fn subscribe(
-        &self,
-        session: SessionId,
-        channel: &str,
-        regex: bool,
-        scope: Scope,
-    ) -> Result<(), Refusal> {
-        let sub = Sub::new(channel, regex, scope)?;
+    /// A session listens to a channel. Once more is no error.
+    pub fn subscribe(&self, session: SessionId, channel: &Channel, scope: Scope) -> Result<(), Refusal> {
+        let sub = Sub::new(channel, scope);
         self.state().subscribe(session, sub)
     }
 
@@ -321,7 +315,7 @@ impl Hub {
     /// a channel that is no path, since nobody can listen to it.
     pub fn publish(&self, from: &TegaId, session: Option<SessionId>, channel: &str, body: &Value) -> usize {
         let Ok(path) = Path::parse(channel) else { return 0 };
-        let outboxes = self.state().listeners(&path.to_string(), session);
+        let outboxes = self.state().listeners(&path, session);
         if outboxes.is_empty() {
             return 0;
         }

@@ -7,22 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex_lite::Regex;
-
 use super::{Dialect, HubStatus, Joining, Limits, Outbox, RpcError, Scope, SessionInfo, unwrapped};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;
-use crate::store::{Event, SessionId};
+use crate::store::{Channel, Event, SessionId};
+use crate::tree::ChannelPattern;
 use crate::value::Value;
 
 pub(super) type Done = Box<dyn FnOnce(Result<Value, RpcError>) + Send>;
 
 /// The original's seq wraps here, and its drivers may rely on it.
 const MAX_SEQ: u32 = 65_535;
-
-/// The longest regex, in bytes.
-const MAX_REGEX: usize = 256;
 
 pub(super) struct State {
     limits: Limits,
@@ -57,19 +53,17 @@ impl Entry {
 /// A channel that a session listens to.
 pub(super) struct Sub {
     text: Arc<str>,
-    regex: Option<Regex>,
+    regex: Option<ChannelPattern>,
     scope: Scope,
 }
 
 impl Sub {
-    pub(super) fn new(text: &str, regex: bool, scope: Scope) -> Result<Sub, Refusal> {
-        if regex && text.len() > MAX_REGEX {
-            return Err(Refusal::bad(format!("a regex has at most {MAX_REGEX} bytes")));
-        }
-        // The whole channel, at its end or before a dot: `r` doesn't match `r-1.x`, `r.*` does.
-        let regex = regex.then(|| Regex::new(&format!("^(?:{text})(?:$|\\.)"))).transpose();
-        let regex = regex.map_err(|e| Refusal::bad(format!("regex {text:?}: {e}")))?;
-        Ok(Sub { text: text.into(), regex, scope })
+    pub(super) fn new(channel: &Channel, scope: Scope) -> Sub {
+        let pattern = match channel {
+            Channel::Path(_) => None,
+            Channel::Regex { pattern, .. } => Some(pattern.clone()),
+        };
+        Sub { text: channel.text().into(), regex: pattern, scope }
     }
 
     fn is(&self, text: &str, regex: bool) -> bool {
@@ -207,12 +201,14 @@ impl State {
     }
 
     /// The outboxes of those who listen to this channel, each once.
-    pub(super) fn listeners(&self, channel: &str, except: Option<SessionId>) -> Vec<Arc<Outbox>> {
-        let exact = self.by_channel.get(channel).map_or(&[][..], Vec::as_slice);
+    pub(super) fn listeners(&self, channel: &Path, except: Option<SessionId>) -> Vec<Arc<Outbox>> {
+        // A regex is matched against the bare keys, as it is for changes.
+        let bare = channel.keys().join(".");
+        let exact = self.by_channel.get(&*channel.to_string()).map_or(&[][..], Vec::as_slice);
         let matches = |session: &&SessionId| {
             let subs = self.sessions.get(session).map_or(&[][..], |entry| &entry.subs);
             !exact.contains(session)
-                && subs.iter().any(|s| s.regex.as_ref().is_some_and(|r| r.is_match(channel)))
+                && subs.iter().any(|s| s.regex.as_ref().is_some_and(|r| r.matches(&bare)))
         };
         exact
             .iter()

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::commit::{Incarnation, Position};
 use crate::path::{Key, Path};
 use crate::store::{Event, Notice, Ope};
-use crate::tree::{Kind, Node, NodeRef, Stamp, Version, write_json};
+use crate::tree::{Node, NodeRef, Stamp, Version, write_json};
 use crate::value::{Value, write_string};
 
 use super::Dialect;
@@ -52,12 +52,8 @@ pub fn write(event: &Event, notice: &Notice, dialect: Dialect, out: &mut String)
 }
 
 /// A node that stands alone, for its value; the stamp means nothing.
-pub(crate) fn node_ref(node: &Node) -> NodeRef<'_> {
-    let kind = match node {
-        Node::Leaf(value) => Kind::Leaf(value),
-        Node::Container(container) => Kind::Container(container),
-    };
-    NodeRef { stamp: Stamp::version(Version(0)), kind }
+fn node_ref(node: &Node) -> NodeRef<'_> {
+    node.with_stamp(Stamp::version(Version(0)))
 }
 
 fn write_instance(notice: &Notice, out: &mut String) {

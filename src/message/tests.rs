@@ -375,38 +375,37 @@ fn a_receipt_reads_back() {
 
 #[test]
 fn an_entry_reads_back_in_both_dialects() {
-    use crate::store::{Event, Notice, Ope};
-    use crate::tree::Node;
-    let event = |position| Event {
-        position,
-        time_ms: 0,
-        by: None,
-        roots: vec![("a".into(), Incarnation(7), Version(2))],
-        changes: Vec::new(),
-        rollback_to: None,
-        durable: true,
-        created: Vec::new(),
-        request: None,
-    };
-    // A delete's instance is null only where nothing is known of it, so that no node is needed here.
-    let notice =
-        Notice { ope: Ope::Rollback, path: path("a.b"), instance: None::<Node>, back_to: Some(Version(1)) };
-    let text = |position, dialect| {
+    use crate::store::{Channel, Ope, Options, Store, Transaction};
+    let store = Store::in_memory(Options::default());
+    let watch = store.watch(None, || {});
+    let view = watch.subscribe(Channel::Path(path("a")), None).unwrap().view;
+    assert_eq!(view.position(), Position(0));
+    let text = |transaction, dialect| {
+        store.commit(transaction).unwrap();
+        let event = watch.wait(std::time::Duration::from_secs(60)).unwrap().unwrap();
         let mut out = String::new();
-        entry::write_list(&event(position), std::slice::from_ref(&notice), dialect, &mut out);
+        entry::write_list(&event, &watch.notices(&event), dialect, &mut out);
         out
     };
-    let original = r#"[{"ope":"ROLLBACK","path":"a.b","tega_id":"anonymous","instance":null,"backto":1}]"#;
-    assert_eq!(text(Some(Position(4)), Dialect::Original), original);
-    let second = text(Some(Position(4)), Dialect::Second);
-    let read = entry::read_list(&value(&second)).unwrap();
-    assert_eq!(read[0].path, path("a.b"));
-    assert_eq!((read[0].back_to, read[0].instance.clone()), (Some(1), Some(Value::Null)));
-    let origin = read[0].origin.as_ref().unwrap();
-    assert_eq!((&*origin.root, origin.incarnation, origin.version), ("a", Incarnation(7), Version(2)));
-    assert_eq!(origin.position, Position(4));
-    let ephemeral = text(None, Dialect::Second);
-    assert!(ephemeral.contains(r#","ephemeral":true}"#), "{ephemeral}");
-    assert_eq!(entry::read_list(&value(&ephemeral)).unwrap()[0].origin, None);
+    let put = Transaction::new(None).put(path("a.b"), value("{\"c\":null}"));
+    let original = r#"[{"ope":"PUT","path":"a.b","tega_id":"anonymous","instance":{"c":null}}]"#;
+    assert_eq!(text(put, Dialect::Original), original);
+    let delete = Transaction::new(Some(id("me"))).delete(path("a.b.c"));
+    let read = entry::read_list(&value(&text(delete, Dialect::Second))).unwrap();
+    let (one, origin) = (&read[0], read[0].origin.as_ref().unwrap());
+    assert_eq!((one.ope, one.path.clone(), one.tega_id.as_str()), (Ope::Delete, path("a.b.c"), "me"));
+    assert_eq!(one.instance, Some(Value::Null), "what was removed");
+    let root = store.view().root("a").map(|root| root.incarnation).unwrap();
+    assert_eq!((&*origin.root, origin.incarnation, origin.version), ("a", root, Version(1)));
+    assert_eq!(origin.position, Position(2));
+    let back = Transaction::new(None).rollback("a".into(), 0);
+    let back = text(back, Dialect::Original);
+    assert!(back.contains("\"ope\":\"ROLLBACK\"") && back.contains("\"backto\":0"), "{back}");
+    // One that is too long is left out, and says so.
+    let long = Value::from("x".repeat(entry::MAX_INSTANCE));
+    let long = text(Transaction::new(None).put(path("a.b.d"), long), Dialect::Second);
+    assert!(long.len() < 1_000 && long.contains(",\"truncated\":true,\"root\":\"a\""));
+    assert_eq!(entry::read_list(&value(&long)).unwrap()[0].instance, None);
     assert_eq!(entry::read_list(&value("[1]")), None);
+    store.close();
 }

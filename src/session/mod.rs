@@ -3,9 +3,9 @@
 //! What a client that connected to `/_pubsub` may do, from its SESSION to its end. The door makes the handshake and
 //! gives [`serve`] the stream.
 //!
-//! **How it's built.** `machine` takes one text frame at a time and does what it asks: it reads from the store,
-//! submits to it, tells the hub. Frames to be sent are pushed to a list; it knows no socket and no clock. `read` encodes
-//! what a GET found, `socket` is the one file with the stream, the timers and the order of things:
+//! **How it's built.** `machine` takes one text frame at a time and does what it asks: `ask` answers a
+//! REQUEST, reads from the store and submits to it; `live` listens and publishes. Frames to be sent are pushed to a
+//! list; they know no socket and no clock. `read` encodes what a GET found, `socket` is the one file with the stream, the timers and the order of things:
 //!
 //! - One task a session, one round at a time: take every frame that is there, up to a share; send what came of them
 //!   and what others left in the outbox; flush once. No task, no channel and no thread for a request.
@@ -14,7 +14,7 @@
 //!   which they came, and a GET sees every write that was answered before it was sent.
 //! - A read of more than [`INLINE_NODES`] nodes, of a regex or of the internal form is encoded on a thread of its own, few
 //!   at a time, and this session reads on when it's done.
-//! - Notifications are fetched from the store's watch when the socket has room, and one encoding serves all sessions
+//! - Notifications are fetched from the store's watch, and one encoding serves all sessions
 //!   that listen to the same channels.
 //!
 //! **Bounds.** While [`Limits::open`] requests wait, or the socket doesn't take what is to be sent, nothing more is
@@ -30,6 +30,8 @@
 //!
 //! What it isn't: a link. SYNC and REFER are refused.
 
+mod ask;
+mod live;
 mod machine;
 mod read;
 mod socket;
@@ -73,7 +75,8 @@ impl Default for Limits {
     }
 }
 
-/// How the door must make the stream: small buffers, and a limit for a message.
+/// How the door must make the stream: small buffers, and a limit for a message. A TCP socket must have `TCP_NODELAY`,
+/// since a round of small frames is flushed as one and mustn't wait for the acknowledgement of the round before.
 ///
 /// The write buffer has no limit of its own, because one frame may be longer than any: what is waiting is bounded by
 /// the session, which gives it one frame more than the socket takes.
@@ -85,5 +88,7 @@ pub fn config() -> WebSocketConfig {
         .max_frame_size(Some(crate::message::MAX_MESSAGE))
 }
 
+#[cfg(test)]
+mod socket_tests;
 #[cfg(test)]
 mod tests;

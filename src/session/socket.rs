@@ -16,7 +16,8 @@ use smol::Timer;
 use smol::io::{AsyncRead, AsyncWrite};
 
 use super::Limits;
-use super::machine::{Large, Machine, Step};
+use super::ask::Large;
+use super::machine::{Machine, Step};
 use crate::hub::{End, Frame, Hub, Outbox};
 use crate::store::Store;
 
@@ -46,6 +47,7 @@ where
         outbox,
         limits,
         queue: VecDeque::new(),
+        unasked: 0,
         fresh: Vec::new(),
         partial: None,
         large: None,
@@ -66,6 +68,8 @@ struct Socket<S> {
     limits: Limits,
     /// To be sent, in order. While there's anything, the peer doesn't take what it's sent and nothing more is read.
     queue: VecDeque<Frame>,
+    /// Bytes in `queue` of notifications and messages, which the peer didn't ask for one by one.
+    unasked: usize,
     /// Where frames are collected before they are queued; kept for its memory.
     fresh: Vec<Frame>,
     /// A frame that is being sent in fragments: what is left of it.
@@ -124,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Takes what the peer sent. False: there may be more, but the share is used up.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         for _ in 0..SHARE {
-            if !self.queue.is_empty() || self.large.is_some() || self.machine.open() >= self.limits.open {
+            let blocked = !self.queue.is_empty() || self.partial.is_some();
+            if blocked || self.large.is_some() || self.machine.open() >= self.limits.open {
                 // Whatever changes one of these wakes the task.
                 return Ok(true);
             }
@@ -183,10 +188,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// Fetches notifications as long as there's room for them.
+    /// Fetches notifications, even where the socket is full: as events they would hold old values in memory, which
+    /// nobody measures. One always fits, or a long one could never be sent.
     fn notify(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
-        while self.poked && self.queue.is_empty() {
+        for _ in 0..SHARE {
+            if !self.poked {
+                return Ok(());
+            }
             match self.machine.next_notify() {
+                Ok(Some(frame))
+                    if self.unasked > 0 && self.unasked + frame.as_str().len() > self.limits.outbox =>
+                {
+                    return self.close(cx, End::lagging());
+                }
                 Ok(Some(frame)) => {
                     self.fresh.push(frame);
                     self.enqueue(cx)?;
@@ -195,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Err(end) => return self.close(cx, end),
             }
         }
+        cx.waker().wake_by_ref();
         Ok(())
     }
 
@@ -202,7 +217,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        self.queue.extend(self.fresh.drain(..));
+        for frame in self.fresh.drain(..) {
+            if let Frame::Shared(text) = &frame {
+                self.unasked += text.len();
+            }
+            self.queue.push_back(frame);
+        }
         self.send(cx).map(|_| ())
     }
 
@@ -235,7 +255,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         let text = match self.queue.pop_front()? {
             Frame::Own(text) => Utf8Bytes::from(text),
-            Frame::Shared(text) => Utf8Bytes::from(&*text),
+            Frame::Shared(text) => {
+                self.unasked = self.unasked.saturating_sub(text.len());
+                Utf8Bytes::from(&*text)
+            }
         };
         if text.len() <= FRAGMENT || !self.machine.takes_fragments() {
             return Some(Message::Text(text));

@@ -1,0 +1,237 @@
+//! What a REQUEST asks, and how it's answered.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::INLINE_NODES;
+use super::live::{Live, channel_of, text_of};
+use super::machine::Step;
+use super::read;
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::hub::{Dialect, Frame, Hub, Outbox, Scope};
+use crate::message::body::{self, Ask, Get, Subscribe, Writes};
+use crate::message::{self, Kind, entry};
+use crate::path::Path;
+use crate::store::{Event, Store, Transaction, notices_of};
+use crate::value::Value;
+
+/// The seqs of the requests that wait for an answer from elsewhere.
+pub(super) type Open = Arc<Mutex<HashSet<u32>>>;
+
+/// A read to be run on a thread that may take its time.
+pub(super) struct Large {
+    store: Store,
+    get: Get,
+    seq: u32,
+    tega_id: TegaId,
+}
+
+impl Large {
+    /// Reads, and returns the RESPONSE.
+    pub(super) fn run(self) -> String {
+        let mut frame = String::new();
+        message::response_head(&mut frame, self.seq, Kind::Get.as_str(), self.tega_id.as_str());
+        if let Err(refusal) = read::large(&self.store, &self.get, &mut frame) {
+            refusal.write(&mut frame);
+        }
+        frame
+    }
+}
+
+/// One REQUEST and what is needed to answer it.
+pub(super) struct Asking<'a> {
+    pub(super) seq: u32,
+    pub(super) kind: &'a str,
+    pub(super) hub: &'a Hub,
+    pub(super) store: &'a Store,
+    pub(super) open: &'a Open,
+    pub(super) outbox: &'a Arc<Outbox>,
+}
+
+impl Asking<'_> {
+    fn head(&self) -> String {
+        let mut frame = String::with_capacity(96);
+        message::response_head(&mut frame, self.seq, self.kind, self.hub.own_id().as_str());
+        frame
+    }
+
+    pub(super) fn refusal(&self, refusal: &Refusal) -> Frame {
+        let mut frame = self.head();
+        refusal.write(&mut frame);
+        Frame::Own(frame)
+    }
+
+    pub(super) fn ask(
+        &self,
+        live: &mut Live,
+        tega_id: Option<&str>,
+        path: Option<&str>,
+        body: Option<&str>,
+        out: &mut Vec<Frame>,
+    ) -> Result<Step, Refusal> {
+        let kind = Kind::read(self.kind).ok_or_else(|| {
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+            let shown: String = self.kind.chars().take(40).collect();
+            Refusal::bad(format!("request type {shown:?}: one of {} wanted", known.join(", ")))
+        })?;
+        if tega_id.is_some_and(|id| id != live.tega_id.as_str()) {
+            return Err(Refusal::bad(format!("this session acts as {}; say so, or None", live.tega_id)));
+        }
+        if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.seq) {
+            return Err(Refusal::bad(format!("seq {} is that of a request that still waits", self.seq)));
+        }
+        match kind {
+            Kind::Rpc => self.call(live, path, body)?,
+            Kind::Sync | Kind::Refer => {
+                return Err(Refusal::bad("this server takes no links of other servers"));
+            }
+            _ => match body::read(kind, path, body)? {
+                Ask::Get(get) => return self.get(get, out),
+                Ask::Write(writes) => self.write(live, writes),
+                Ask::Clear => {
+                    let answer = self.later(|receipt, frame| body::write_receipt(&receipt, frame));
+                    self.store.clear(Some(live.tega_id.clone()), move |result| {
+                        answer(result.map_err(Refusal::from))
+                    });
+                }
+                Ask::Subscribe(ask) => {
+                    let frame = self.subscribe(live, ask)?;
+                    out.push(frame);
+                }
+            },
+        }
+        Ok(Step::Go)
+    }
+
+    fn get(&self, get: Get, out: &mut Vec<Frame>) -> Result<Step, Refusal> {
+        let mut frame = self.head();
+        match read::small(self.store, &get, &mut frame)? {
+            read::Outcome::Done => {
+                out.push(Frame::Own(frame));
+                Ok(Step::Go)
+            }
+            read::Outcome::Large => Ok(Step::Large(Large {
+                store: self.store.clone(),
+                get,
+                seq: self.seq,
+                tega_id: self.hub.own_id().clone(),
+            })),
+        }
+    }
+
+    /// Opens the request, and returns what closes it: from any thread, with the answer.
+    fn later<T: 'static, W>(&self, write: W) -> impl FnOnce(Result<T, Refusal>) + Send + 'static + use<T, W>
+    where
+        W: FnOnce(T, &mut String) + Send + 'static,
+    {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(self.seq);
+        let (seq, open, outbox, mut frame) = (self.seq, self.open.clone(), self.outbox.clone(), self.head());
+        move |result| {
+            match result {
+                Ok(done) => write(done, &mut frame),
+                Err(refusal) => refusal.write(&mut frame),
+            }
+            open.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
+            outbox.answer(frame);
+        }
+    }
+
+    fn write(&self, live: &Live, writes: Writes) {
+        let answer = self.later(|receipt, frame| body::write_receipt(&receipt, frame));
+        let transaction = Transaction {
+            by: Some(live.tega_id.clone()),
+            session: Some(live.session),
+            ops: writes.ops,
+            request_id: writes.request_id,
+            durable: writes.durable,
+        };
+        self.store.submit(transaction, move |result| answer(result.map_err(Refusal::from)));
+    }
+
+    /// The original's dialect has the result alone; ours `{"result":…}`, which can't be taken for an error.
+    fn call(&self, live: &Live, path: Option<&str>, body: Option<&str>) -> Result<(), Refusal> {
+        let path = Path::from_wire(path.ok_or_else(|| Refusal::bad("RPC needs a path"))?)?;
+        let arguments = body::json(body.unwrap_or("{}"))?;
+        let wrap = live.dialect == Dialect::Second;
+        let answer = self.later(move |result: Value, frame| {
+            // Writing to a String can't fail.
+            let _ = if wrap {
+                frame.push_str("{\"result\":");
+                result.write(frame).map(|()| frame.push('}'))
+            } else {
+                result.write(frame)
+            };
+        });
+        self.hub.call(Some(&live.tega_id), &path, &arguments, move |result| {
+            answer(result.map_err(Refusal::from))
+        });
+        Ok(())
+    }
+
+    /// `{"position":N,"roots":{ROOT:[INCARNATION,VERSION]}[,"missed":[ENTRY,…] | ,"gone":true][,"value":…]}`
+    ///
+    /// `missed` says what happened since the versions that the subscriber named. Where the history no longer has that,
+    /// `gone` comes instead, with the present `value` (null: nothing there); it's read again with GET where it's large or the
+    /// channel is a regex.
+    fn subscribe(&self, live: &mut Live, mut ask: Subscribe) -> Result<Frame, Refusal> {
+        let since = ask.since.take();
+        let resumes = since.is_some();
+        let subscribed =
+            live.subscribe(self.hub, self.store, self.outbox, ask.name(), Scope::Local, since)?;
+        let mut frame = self.head();
+        let view = &subscribed.view;
+        frame.push_str(&format!("{{\"position\":{},\"roots\":", view.position().0));
+        body::write_roots(
+            view.roots().map(|(name, root)| (name, root.incarnation, root.version)),
+            &mut frame,
+        );
+        match &subscribed.missed {
+            Some(missed) if resumes => self.missed(live, &ask, missed, &mut frame)?,
+            None if resumes => frame.push_str(",\"gone\":true"),
+            _ => {}
+        }
+        if !ask.regex && (ask.state || (resumes && subscribed.missed.is_none())) {
+            let (start, mut budget) = (frame.len(), INLINE_NODES);
+            frame.push_str(",\"value\":");
+            let path = ask.name().path().map_err(|e| Refusal::bad(e.to_string()))?;
+            let whole = match view.node(&path) {
+                Some(node) => crate::tree::write_json(node, &mut frame, &mut budget).is_ok(),
+                None => {
+                    frame.push_str("null");
+                    true
+                }
+            };
+            if !whole {
+                frame.truncate(start);
+                frame.push_str(",\"truncated\":true");
+            }
+        }
+        frame.push('}');
+        Ok(Frame::Own(frame))
+    }
+
+    fn missed(
+        &self,
+        live: &Live,
+        ask: &Subscribe,
+        missed: &[Arc<Event>],
+        frame: &mut String,
+    ) -> Result<(), Refusal> {
+        // The session's watch sees by all of its channels; what was missed is of this one.
+        let channel = channel_of(&text_of(ask.name())?, ask.regex)?;
+        let view = self.store.view();
+        frame.push_str(",\"missed\":[");
+        let mut first = true;
+        for event in missed.iter().filter(|event| event.by.as_ref() != Some(&live.tega_id)) {
+            for notice in notices_of(&channel, event, &view) {
+                if !std::mem::take(&mut first) {
+                    frame.push(',');
+                }
+                entry::write(event, &notice, Dialect::Second, frame);
+            }
+        }
+        frame.push(']');
+        Ok(())
+    }
+}
