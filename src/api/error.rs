@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::hub::RpcError;
+use super::rpc::RpcError;
 use crate::path::{Path, PathError};
 use crate::store;
 use crate::value::{ParseError, Value, write_string};

@@ -12,3 +12,4 @@
 pub mod error;
 pub mod query;
 pub mod route;
+pub mod rpc;

@@ -31,6 +31,7 @@ use std::time::Duration;
 use smol::lock::Semaphore;
 
 use crate::api::error::Refusal;
+pub use crate::api::rpc::RpcError;
 use crate::commit::TegaId;
 use crate::message;
 use crate::path::Path;
@@ -110,46 +111,6 @@ pub struct SessionInfo {
     pub waiting: usize,
     /// Calls that were sent to it since it connected.
     pub rpcs: usize,
-}
-
-/// Why a call has no result.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RpcError {
-    /// No leaf at the path, or not one of the form `%OWNER.FUNC`: 404.
-    NotRpc {
-        /// What was called.
-        path: Path,
-    },
-    /// The owner has no session: 503, it didn't happen.
-    NoOwner {
-        /// What was called.
-        path: Path,
-        /// Who would serve it.
-        owner: String,
-    },
-    /// No answer within the time limit: 504.
-    Timeout {
-        /// What was called.
-        path: Path,
-        /// Who was asked.
-        owner: String,
-    },
-    /// The owner's session ended in mid-call: 504, the outcome is unknown.
-    Gone {
-        /// What was called.
-        path: Path,
-        /// Who was asked.
-        owner: String,
-    },
-    /// Too many calls wait: 429, it didn't happen.
-    TooMany,
-    /// The owner answered with an error.
-    Failed {
-        /// What was called.
-        path: Path,
-        /// What the owner said.
-        message: String,
-    },
 }
 
 /// Counts for `/_status`.

@@ -1,0 +1,5 @@
+//! The promises of the program, one file each.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
+
+mod layers;
