@@ -62,7 +62,7 @@ impl Contents {
         let mut commits: BTreeMap<Position, (&Arc<Event>, BTreeSet<&str>)> = BTreeMap::new();
         for (name, pasts) in &self.roots {
             let Some((base, later)) = pasts.split_first() else { continue };
-            write_base(compaction, name, base)?;
+            base_lines(name, base, &mut |line| record(compaction, |out| out.write_str(&line)))?;
             for past in later {
                 let Some(event) = &past.event else { continue };
                 let (_, roots) = commits.entry(past.position).or_insert_with(|| (event, BTreeSet::new()));
@@ -139,25 +139,30 @@ pub(super) fn write_store(
     )
 }
 
-fn write_base(compaction: &mut Compaction, name: &Key, base: &Past) -> Result<(), CompactionError> {
-    record(compaction, |out| {
-        out.write_str("{\"base\":")?;
-        write_string(name, out)?;
-        let Past { version, incarnation, position, time_ms, .. } = base;
-        write!(
-            out,
-            ",\"incarnation\":\"{incarnation}\",\"version\":{version},\"position\":{position},\"time\":{time_ms}"
-        )?;
-        if let Some(by) = base.by.as_ref().map(TegaId::as_str) {
-            write!(out, ",\"by\":\"{by}\"")?;
-        }
-        out.write_str(if base.tree.is_none() { ",\"deleted\":true}" } else { "}" })
-    })?;
+/// Gives the lines that say what a version of a root is, ended by the first error.
+pub(super) fn base_lines<E>(
+    name: &Key,
+    base: &Past,
+    emit: &mut impl FnMut(String) -> Result<(), E>,
+) -> Result<(), E> {
+    let Past { version, incarnation, position, time_ms, .. } = base;
+    let mut line = "{\"base\":".to_string();
+    // Writing to a String can't fail.
+    let _ = write_string(name, &mut line);
+    let _ = write!(
+        line,
+        ",\"incarnation\":\"{incarnation}\",\"version\":{version},\"position\":{position},\"time\":{time_ms}"
+    );
+    if let Some(by) = base.by.as_ref().map(TegaId::as_str) {
+        let _ = write!(line, ",\"by\":\"{by}\"");
+    }
+    line.push_str(if base.tree.is_none() { ",\"deleted\":true}" } else { "}" });
+    emit(line)?;
     let mut result = Ok(());
     if let Some(tree) = &base.tree {
         write_states(tree, LINE, &mut |line| {
             if result.is_ok() {
-                result = record(compaction, |out| out.write_str(&line));
+                result = emit(line);
             }
         });
     }

@@ -339,6 +339,10 @@ impl Judge<'_, '_> {
         let Some(before) = here.map(|node| node.to_node()) else {
             return Err(Error::NotFound { path: path.clone() });
         };
+        if overlay.above(path) {
+            let message = "an ephemeral node stands above, and goes or stays as a whole".into();
+            return Err(Error::Ephemeral { path: path.clone(), message });
+        }
         let persistent = draft.tree.as_ref().is_some_and(|tree| tree.get(keys).is_some());
         let stamp = Stamp::version(draft.version);
         if persistent {

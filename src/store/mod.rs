@@ -54,6 +54,7 @@ mod committer;
 mod compact;
 mod error;
 mod event;
+mod import;
 mod judge;
 mod options;
 mod overlay;
@@ -80,6 +81,7 @@ use crate::value::Value;
 
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
+pub use import::{Base, ImportError, import};
 pub use options::{Durability, Options};
 pub use overlay::{Ephemeral, MAX_EPHEMERAL, MAX_EPHEMERAL_OF_SESSION};
 pub use pending::{MAX_TRANSACTIONS, TRANSACTION_LIFE};

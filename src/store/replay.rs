@@ -274,7 +274,10 @@ fn edit_root(
                 tree = Some(edit.tree);
                 (edit.before.filter(|_| existed || !keys.is_empty()), Some(node))
             }
-            Edit::Delete(_) if keys.is_empty() => (tree.take().map(|tree| Node::Container(tree.top)), None),
+            Edit::Delete(_) if keys.is_empty() => {
+                let gone = tree.take().ok_or_else(|| format!("{path}: nothing there to delete"))?;
+                (Some(Node::Container(gone.top)), None)
+            }
             Edit::Delete(_) => {
                 let base = tree.take().ok_or_else(|| format!("{path}: nothing there to delete"))?;
                 let edit = base.delete(keys, stamp, 0).map_err(refused)?;

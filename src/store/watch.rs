@@ -399,7 +399,14 @@ fn may_be_told(shared: &Shared, state: &State, root: Option<&Key>, since: &Since
                 Some(root) => shared.options.durability_of(root) == Durability::Memory,
                 None => shared.options.any_in_memory(),
             };
-            let forgotten = position < &state.floor || in_memory && *position < shared.started_at;
+            // A history that reaches back to where the subscriber left off tells all of its root.
+            let reaches_back = |root: &Key| {
+                state.kept(root).is_some_and(|kept| {
+                    super::state::with_kept(kept, |kept| kept.iter().any(|past| past.position <= *position))
+                })
+            };
+            let forgotten = (*position < state.floor && !root.is_some_and(reaches_back))
+                || (in_memory && *position < shared.started_at);
             // A position from the future is one of another store, or of a commit that a crash undid.
             !forgotten && *position <= state.position
         }
