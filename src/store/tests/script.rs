@@ -42,7 +42,10 @@ fn options(script: &str) -> Options {
 
 impl World {
     fn run(&mut self, line: &str) -> String {
-        let printed = self.command(line);
+        let mut printed = self.command(line);
+        if printed == "\n" {
+            printed = "none\n".into();
+        }
         check(&self.store);
         // The end of a session is queued; this waits for it.
         let _ = self.store.commit(Transaction::new(None));
