@@ -9,6 +9,7 @@
     reason = "a benchmark prints its table, and has nobody to report an error to"
 )]
 
+mod store;
 mod table;
 mod tree;
 
@@ -24,7 +25,7 @@ pub(crate) struct Group {
     pub(crate) measure: fn(usize) -> Vec<table::Figure>,
 }
 
-const GROUPS: [&Group; 2] = [&tree::SPEED, &tree::MEMORY];
+const GROUPS: [&Group; 4] = [&tree::SPEED, &tree::MEMORY, &store::COMMIT, &store::REPLAY];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();

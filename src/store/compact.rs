@@ -1,7 +1,7 @@
 //! What a compacted log says: the oldest kept version of each root with the versions of its nodes, the kept commits
 //! after it, and the outcomes of requests that no kept commit holds. `replay` reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -14,16 +14,14 @@ use crate::path::Key;
 use crate::tree::write_states;
 use crate::value::write_string;
 
-/// About how long the lines of a base are.
+/// About how long the lines of a base and of request outcomes are.
 const LINE: usize = 32 << 10;
-
-/// How many request outcomes stand in one line.
-const REQUESTS: usize = 100;
 
 /// Everything that a compaction writes, taken at one moment; it costs pointers only.
 pub(super) struct Contents {
     store: Incarnation,
     position: Position,
+    floor: Position,
     roots: Vec<(Key, Vec<Past>)>,
     requests: Requests,
 }
@@ -44,6 +42,7 @@ impl Contents {
         Contents {
             store,
             position: state.position,
+            floor: state.floor,
             roots: roots.map(|(name, kept)| (name.clone(), pasts(kept))).collect(),
             requests: requests.clone(),
         }
@@ -55,19 +54,34 @@ impl Contents {
         compaction: &mut Compaction,
         skip: impl Fn(&str) -> bool,
     ) -> Result<(), CompactionError> {
-        let (store, position, forgotten) = (self.store, self.position, self.requests.forgotten);
         record(compaction, |out| {
-            write!(out, "{{\"store\":\"{store}\",\"position\":{position},\"forgotten\":{forgotten}}}")
+            write_store(self.store, self.position, self.requests.forgotten, self.floor, out)
         })?;
-        let mut commits: BTreeMap<Position, &Arc<Event>> = BTreeMap::new();
+        // The commits after the bases, and the roots whose history each of them is still a part of: of others even
+        // the name may be taken by another root now.
+        let mut commits: BTreeMap<Position, (&Arc<Event>, BTreeSet<&str>)> = BTreeMap::new();
         for (name, pasts) in &self.roots {
             let Some((base, later)) = pasts.split_first() else { continue };
-            write_base(compaction, name, base)?;
-            commits.extend(later.iter().filter_map(|past| Some((past.position, past.event.as_ref()?))));
+            base_lines(name, base, &mut |line| record(compaction, |out| out.write_str(&line)))?;
+            for past in later {
+                let Some(event) = &past.event else { continue };
+                let (_, roots) = commits.entry(past.position).or_insert_with(|| (event, BTreeSet::new()));
+                roots.insert(name);
+            }
         }
-        self.write_requests(compaction, &commits)?;
-        for event in commits.values() {
-            if let Some(commit) = event.to_commit(&skip) {
+        let mut requests: BTreeSet<Position> = BTreeSet::new();
+        let whole = |event: &Event, roots: &BTreeSet<&str>| {
+            event.roots.iter().all(|(root, ..)| skip(root) || roots.contains(&**root))
+        };
+        for (position, (event, roots)) in &commits {
+            if event.request.is_some() && whole(event, roots) {
+                requests.insert(*position);
+            }
+        }
+        self.write_requests(compaction, &requests, &skip)?;
+        for (position, (event, roots)) in &commits {
+            if let Some(mut commit) = event.to_commit(|root| !roots.contains(root)) {
+                commit.request = commit.request.filter(|_| requests.contains(position));
                 record(compaction, |out| commit.encode(out))?;
             }
         }
@@ -78,49 +92,77 @@ impl Contents {
     fn write_requests(
         &self,
         compaction: &mut Compaction,
-        commits: &BTreeMap<Position, &Arc<Event>>,
+        in_commits: &BTreeSet<Position>,
+        skip: impl Fn(&str) -> bool,
     ) -> Result<(), CompactionError> {
-        let lost: Vec<_> = self.requests.iter().filter(|(_, o)| !commits.contains_key(&o.position)).collect();
-        for chunk in lost.chunks(REQUESTS) {
-            record(compaction, |out| {
-                out.write_str("{\"requests\":")?;
-                for (i, (id, outcome)) in chunk.iter().enumerate() {
-                    out.write_str(if i > 0 { ",[" } else { "[[" })?;
-                    write_string(id, out)?;
-                    write!(out, ",{},{},{{", outcome.crc, outcome.position)?;
-                    for (i, (root, version)) in outcome.versions.iter().enumerate() {
-                        out.write_str(if i > 0 { "," } else { "" })?;
-                        write_string(root, out)?;
-                        write!(out, ":{version}")?;
-                    }
-                    out.write_str("}]")?;
-                }
-                out.write_str("]}")
-            })?;
+        let mut line = String::new();
+        for (id, outcome) in self.requests.iter().filter(|(_, o)| !in_commits.contains(&o.position)) {
+            let mut versions = outcome.versions.iter().filter(|(root, _)| !skip(root)).peekable();
+            if versions.peek().is_none() {
+                continue;
+            }
+            // Writing to a String can't fail.
+            let _ = line.write_str(if line.is_empty() { "{\"requests\":[[" } else { ",[" });
+            let _ = write_string(id, &mut line);
+            let _ = write!(line, ",{},{},{{", outcome.crc, outcome.position);
+            for (i, (root, version)) in versions.enumerate() {
+                let _ = line.write_str(if i > 0 { "," } else { "" });
+                let _ = write_string(root, &mut line);
+                let _ = write!(line, ":{version}");
+            }
+            let _ = line.write_str("}]");
+            if line.len() > LINE {
+                line.push_str("]}");
+                let line = std::mem::take(&mut line);
+                record(compaction, |out| out.write_str(&line))?;
+            }
+        }
+        if !line.is_empty() {
+            line.push_str("]}");
+            record(compaction, |out| out.write_str(&line))?;
         }
         Ok(())
     }
 }
 
-fn write_base(compaction: &mut Compaction, name: &Key, base: &Past) -> Result<(), CompactionError> {
-    record(compaction, |out| {
-        out.write_str("{\"base\":")?;
-        write_string(name, out)?;
-        let Past { version, incarnation, position, time_ms, .. } = base;
-        write!(
-            out,
-            ",\"incarnation\":\"{incarnation}\",\"version\":{version},\"position\":{position},\"time\":{time_ms}"
-        )?;
-        if let Some(by) = base.by.as_ref().map(TegaId::as_str) {
-            write!(out, ",\"by\":\"{by}\"")?;
-        }
-        out.write_str(if base.tree.is_none() { ",\"deleted\":true}" } else { "}" })
-    })?;
+/// The record that says which store this is and where its counters stand.
+pub(super) fn write_store(
+    store: Incarnation,
+    position: Position,
+    forgotten: Position,
+    floor: Position,
+    out: &mut impl Write,
+) -> fmt::Result {
+    write!(
+        out,
+        "{{\"store\":\"{store}\",\"position\":{position},\"forgotten\":{forgotten},\"floor\":{floor}}}"
+    )
+}
+
+/// Gives the lines that say what a version of a root is, ended by the first error.
+pub(super) fn base_lines<E>(
+    name: &Key,
+    base: &Past,
+    emit: &mut impl FnMut(String) -> Result<(), E>,
+) -> Result<(), E> {
+    let Past { version, incarnation, position, time_ms, .. } = base;
+    let mut line = "{\"base\":".to_string();
+    // Writing to a String can't fail.
+    let _ = write_string(name, &mut line);
+    let _ = write!(
+        line,
+        ",\"incarnation\":\"{incarnation}\",\"version\":{version},\"position\":{position},\"time\":{time_ms}"
+    );
+    if let Some(by) = base.by.as_ref().map(TegaId::as_str) {
+        let _ = write!(line, ",\"by\":\"{by}\"");
+    }
+    line.push_str(if base.tree.is_none() { ",\"deleted\":true}" } else { "}" });
+    emit(line)?;
     let mut result = Ok(());
     if let Some(tree) = &base.tree {
         write_states(tree, LINE, &mut |line| {
             if result.is_ok() {
-                result = record(compaction, |out| out.write_str(&line));
+                result = emit(line);
             }
         });
     }

@@ -261,7 +261,7 @@ pub(super) fn notices<'a>(
             let mut at = start;
             while at < notices.len() {
                 if notices[from..start].iter().any(|n| n.path == notices[at].path) {
-                    notices.swap_remove(at);
+                    notices.remove(at);
                 } else {
                     at += 1;
                 }
@@ -293,14 +293,13 @@ pub(super) fn notices<'a>(
         if told.iter().any(|n| n.path == path) {
             continue;
         }
-        told.push(match state(&path) {
-            Some(node) => Notice { ope: Ope::Rollback, path, instance: Some(node), back_to: Some(*version) },
-            None => {
-                let gone = notices.iter().find(|n| n.path == path && n.ope == Ope::Delete);
-                let instance = gone.and_then(|n| n.instance.clone());
-                Notice { ope: Ope::Delete, path, instance, back_to: None }
+        match state(&path) {
+            Some(node) => {
+                told.push(Notice { ope: Ope::Rollback, path, instance: Some(node), back_to: Some(*version) });
             }
-        });
+            // It went, or it wasn't there before either.
+            None => told.extend(notices.iter().find(|n| n.path == path && n.ope == Ope::Delete).cloned()),
+        }
     }
     told
 }

@@ -339,6 +339,10 @@ impl Judge<'_, '_> {
         let Some(before) = here.map(|node| node.to_node()) else {
             return Err(Error::NotFound { path: path.clone() });
         };
+        if overlay.above(path) {
+            let message = "an ephemeral node stands above, and goes or stays as a whole".into();
+            return Err(Error::Ephemeral { path: path.clone(), message });
+        }
         let persistent = draft.tree.as_ref().is_some_and(|tree| tree.get(keys).is_some());
         let stamp = Stamp::version(draft.version);
         if persistent {
@@ -350,11 +354,24 @@ impl Judge<'_, '_> {
                 _ => None,
             };
         }
-        if overlay.any_below(&root) {
+        if !overlay.any_below(&root) {
+            draft.present.clone_from(&draft.tree);
+        } else if persistent {
             overlay.remove_below(path);
             draft.present = overlay.merge(&root, draft.tree.as_ref());
         } else {
-            draft.present.clone_from(&draft.tree);
+            // Sessions end with many of these, and merging anew for each would take long.
+            overlay.remove_below(path);
+            let tree = draft.tree.as_ref();
+            let stands = |len: &usize| tree.is_some_and(|tree| tree.get(&keys[..*len]).is_some());
+            let keep = (0..keys.len()).rev().find(stands).unwrap_or(0);
+            draft.present = match draft.present.take() {
+                Some(present) if !keys.is_empty() => {
+                    let edit = present.delete_overlay(keys, keep).map_err(|e| Error::from_tree(e, path))?;
+                    Some(edit.tree).filter(|present| tree.is_some() || !present.top.is_empty())
+                }
+                _ => None,
+            };
         }
         self.changes.push(Change {
             path: path.clone(),

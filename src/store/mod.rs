@@ -49,10 +49,12 @@
 //! span stores. Durability [`Interval`](Durability::Interval), [`None`](Durability::None) and
 //! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise.
 
+mod batch;
 mod committer;
 mod compact;
 mod error;
 mod event;
+mod import;
 mod judge;
 mod options;
 mod overlay;
@@ -63,6 +65,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod upkeep;
 mod watch;
 
 use std::collections::{HashMap, VecDeque};
@@ -71,13 +74,14 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::commit::{Incarnation, Position, TegaId};
-use crate::log::{Compaction, CompactionError, Directory, Group, Log, Medium, Offset};
+use crate::log::{Compaction, CompactionError, Directory, Log, Medium, Offset};
 use crate::path::{Key, Path};
-use crate::tree::{Difference, Tree, Version};
+use crate::tree::{Difference, Map, Tree, Version};
 use crate::value::Value;
 
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
+pub use import::{Base, ImportError, import};
 pub use options::{Durability, Options};
 pub use overlay::{Ephemeral, MAX_EPHEMERAL, MAX_EPHEMERAL_OF_SESSION};
 pub use pending::{MAX_TRANSACTIONS, TRANSACTION_LIFE};
@@ -111,6 +115,26 @@ enum Submission {
     EndSession(SessionId, TegaId),
 }
 
+/// Closes the queue when the committer ends, were it by a panic: nobody must wait for an answer for ever.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let left = {
+            let mut queue = self.0.queue();
+            queue.closed = true;
+            std::mem::take(&mut queue.items)
+        };
+        for submission in left {
+            match submission {
+                Submission::Commit(_, done) | Submission::Clear(_, done) => done(Err(Error::Closed)),
+                Submission::Compact(done) => done(Err(Error::Closed)),
+                Submission::Compacted(_) | Submission::EndSession(..) => {}
+            }
+        }
+    }
+}
+
 /// What waits for the committer.
 #[derive(Default)]
 struct Queue {
@@ -128,6 +152,8 @@ struct Shared {
     options: Options,
     /// There is a log.
     durable: bool,
+    /// The newest commit when it was opened.
+    started_at: Position,
     queue: Mutex<Queue>,
     work: Condvar,
     published: Mutex<state::State>,
@@ -190,6 +216,9 @@ pub enum Health {
     /// Not before a restart: the disk failed.
     ReadOnly(String),
 }
+
+/// At least as many positions as commits that weren't durable may have taken before a crash.
+const LOST_POSITIONS: u64 = 1 << 24;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A thread that panicked in mid-change would have left a half-changed value. Nothing that runs under these locks
@@ -293,16 +322,27 @@ impl Store {
             crate::log::LogError::Corrupt { file, offset: log.end(), reason }
         };
         replay.finish().map_err(unfinished)?;
-        let store = match replay.store {
-            Some(store) => store,
-            None => begin(&mut log)?,
-        };
         let mut state = replay.state;
-        for root in
-            options.durability_of.iter().filter(|(_, d)| *d == Durability::Memory).map(|(root, _)| root)
-        {
-            state.live = state.live.remove(root).map_or(state.live, |(live, _)| live);
-            state.dead = state.dead.remove(root).map_or(state.dead, |(dead, _)| dead);
+        let store = replay.store.unwrap_or_else(Incarnation::draw);
+        let crashed = !recovery.sealed && !options.all_durable();
+        if crashed {
+            // What wasn't durable took positions that must not be taken again.
+            state.position.0 += LOST_POSITIONS;
+        }
+        if crashed || replay.store.is_none() {
+            let written = committer::log_store(&mut log, store, &state, &replay.requests);
+            written.and_then(|()| log.sync()).map_err(|error| {
+                let doing = "beginning the log".to_string();
+                crate::log::LogError::Io { doing, source: std::io::Error::other(error.to_string()) }
+            })?;
+        }
+        // What the log has of roots that live in memory now is from another time.
+        let in_log = |root: &Key| options.durability_of(root) != Durability::Memory;
+        if options.any_in_memory() {
+            let live = state.live.iter().filter(|(root, _)| in_log(root));
+            state.live = Map::from_sorted(live.map(|(root, it)| (root.clone(), it.clone())).collect());
+            let dead = state.dead.iter().filter(|(root, _)| in_log(root));
+            state.dead = Map::from_sorted(dead.map(|(root, it)| (root.clone(), it.clone())).collect());
         }
         Store::start(options, state, replay.requests, store, Some((log, replay.compacted)))
     }
@@ -329,6 +369,7 @@ impl Store {
         let shared = Arc::new(Shared {
             options,
             durable: log.is_some(),
+            started_at: state.position,
             queue: Mutex::default(),
             work: Condvar::new(),
             published: Mutex::new(state.clone()),
@@ -339,7 +380,13 @@ impl Store {
             report: Mutex::new((Health::Ok, None)),
         });
         let committer = committer::Committer::new(shared.clone(), state, requests, store, log, compacted);
-        let thread = std::thread::Builder::new().name("tega-commit".into()).spawn(move || committer.run());
+        let thread = std::thread::Builder::new().name("tega-commit".into()).spawn({
+            let guard = Guard(shared.clone());
+            move || {
+                committer.run();
+                drop(guard);
+            }
+        });
         let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
         Ok(Store { handle: Arc::new(Handle { shared, thread }) })
     }
@@ -504,8 +551,8 @@ impl Store {
         locked(&self.shared().pending).take(txid, Instant::now())
     }
 
-    /// A watch without channels yet. Events of `except` aren't queued. `wake` is called by whichever thread queues an
-    /// event, after it: it must be quick, and must not call the watch.
+    /// A watch without channels yet. Events of `except` aren't queued. `wake` is called by the committer's
+    /// thread after it queued one or more events: it must be quick, and mustn't wait for the store.
     pub fn watch(&self, except: Option<TegaId>, wake: impl Fn() + Send + Sync + 'static) -> Watch {
         Watch::new(self.shared().clone(), except, Box::new(wake))
     }
@@ -514,15 +561,20 @@ impl Store {
     pub fn status(&self) -> Status {
         let shared = self.shared();
         let view = self.view();
+        // One lock after the other: in the expression below all would be held to its end.
         let (health, log) = locked(&shared.report).clone();
+        let queue = shared.queue().items.len();
+        let transactions = locked(&shared.pending).len();
+        let watches = shared.watches().len();
+        let ephemeral = shared.overlay().len();
         Status {
             roots: view.roots().map(|(name, root)| (name.clone(), root.version, root.incarnation)).collect(),
             position: view.position(),
-            queue: shared.queue().items.len(),
+            queue,
             health,
-            transactions: locked(&shared.pending).len(),
-            watches: shared.watches().len(),
-            ephemeral: shared.overlay().len(),
+            transactions,
+            watches,
+            ephemeral,
             log,
             durability: shared.options.durability,
             durability_of: shared.options.durability_of.clone(),
@@ -577,21 +629,4 @@ impl Store {
     pub fn compact_and_wait(&self) -> Result<(), Error> {
         wait(|done| self.compact(done))
     }
-}
-
-/// The first record of a new log.
-fn begin(log: &mut Log) -> Result<Incarnation, OpenError> {
-    let store = Incarnation::draw();
-    let failed = |error: String| {
-        let file = "log".to_string();
-        OpenError::Log(crate::log::LogError::Io {
-            doing: format!("writing {file}"),
-            source: std::io::Error::other(error),
-        })
-    };
-    let mut group = Group::new();
-    let record = format!("{{\"store\":\"{store}\",\"position\":0,\"forgotten\":0}}");
-    group.record(|out| out.extend_from_slice(record.as_bytes())).map_err(|e| failed(e.to_string()))?;
-    log.append(&mut group).and_then(|()| log.sync()).map_err(|e| failed(e.to_string()))?;
-    Ok(store)
 }

@@ -66,6 +66,8 @@ pub struct Options {
     pub watch_queue: usize,
     /// The log is compacted when it is four times as long as after the last compaction, and at least this long: 1 MiB.
     pub compact_from: u64,
+    /// How long a full disk is left alone before it is tried again: 10 s.
+    pub no_space_retry: Duration,
     /// How many deleted roots are remembered: 1,000.
     pub tombstones: usize,
     /// How many request IDs are remembered: 10,000.
@@ -82,6 +84,7 @@ impl Default for Options {
             queue_bytes: 8 << 20,
             watch_queue: 1_024,
             compact_from: 1 << 20,
+            no_space_retry: Duration::from_secs(10),
             tombstones: 1_000,
             requests: 10_000,
         }
@@ -89,6 +92,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether nothing is seen before it is durable.
+    pub(super) fn all_durable(&self) -> bool {
+        let durable = |durability: &Durability| *durability == Durability::Always;
+        durable(&self.durability) && self.durability_of.iter().all(|(_, d)| durable(d))
+    }
+
+    /// Whether a root may be in memory only.
+    pub(super) fn any_in_memory(&self) -> bool {
+        self.durability == Durability::Memory
+            || self.durability_of.iter().any(|(_, durability)| *durability == Durability::Memory)
+    }
+
     /// The durability of this root.
     pub fn durability_of(&self, root: &str) -> Durability {
         self.durability_of.iter().find(|(name, _)| name == root).map_or(self.durability, |(_, d)| *d)

@@ -2,7 +2,7 @@
 //!
 //! | record | says |
 //! | --- | --- |
-//! | `{"store":ID,"position":P,"forgotten":F}` | the first one: which store this is, and where its counters stand |
+//! | `{"store":ID,"position":P,"forgotten":F,"floor":P}` | the first one, and where counters jump: which store this is, and where they stand |
 //! | `{"base":ROOT,"incarnation":…,"version":…,"position":…,"time":…,"by":…}` | the oldest kept version of a root; `"deleted":true` for one that was gone |
 //! | `[[depth,key,version,value], …]` | nodes of the last base |
 //! | `{"requests":[[ID,CRC,POSITION,{ROOT:VERSION}], …]}` | outcomes that retries may ask for |
@@ -74,6 +74,7 @@ impl Replay {
             let id = id.as_str().unwrap_or("").parse().map_err(|_| "bad store ID")?;
             self.store = Some(id);
             self.state.position = Position(number(&record, "position")?);
+            self.state.floor = Position(record.get("floor").map_or(Ok(0), |_| number(&record, "floor"))?);
             self.requests.forgotten = Position(number(&record, "forgotten")?);
             return Ok(());
         }
@@ -188,6 +189,13 @@ impl Replay {
             created: Vec::new(),
             request: commit.request.clone(),
         };
+        let stray = |edit: &&Edit| {
+            let (Edit::Put(path, _) | Edit::Delete(path)) = edit;
+            path.root().is_none_or(|root| !commit.roots.iter().any(|touched| touched.root == *root))
+        };
+        if let Some(edit) = commit.edits.iter().find(stray) {
+            return Err(format!("an edit of a root without a version: {edit:?}"));
+        }
         let mut places: Vec<(Key, Kept, Past)> = Vec::with_capacity(commit.roots.len());
         for touched in &commit.roots {
             let Some((kept, incarnation, tree)) = self.follows(touched)? else { continue };
@@ -252,6 +260,7 @@ fn edit_root(
     for edit in edits {
         let (Edit::Put(path, _) | Edit::Delete(path)) = edit;
         let Some((root, keys)) = path.keys().split_first() else { return Err("an edit of the top".into()) };
+        path.check_root().map_err(|e| e.to_string())?;
         if *root != touched.root {
             continue;
         }
@@ -265,7 +274,10 @@ fn edit_root(
                 tree = Some(edit.tree);
                 (edit.before.filter(|_| existed || !keys.is_empty()), Some(node))
             }
-            Edit::Delete(_) if keys.is_empty() => (tree.take().map(|tree| Node::Container(tree.top)), None),
+            Edit::Delete(_) if keys.is_empty() => {
+                let gone = tree.take().ok_or_else(|| format!("{path}: nothing there to delete"))?;
+                (Some(Node::Container(gone.top)), None)
+            }
             Edit::Delete(_) => {
                 let base = tree.take().ok_or_else(|| format!("{path}: nothing there to delete"))?;
                 let edit = base.delete(keys, stamp, 0).map_err(refused)?;

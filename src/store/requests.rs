@@ -20,7 +20,7 @@ pub(super) struct Outcome {
 pub(super) struct Requests {
     outcomes: HashMap<SmolStr, Outcome>,
     /// Oldest first.
-    order: VecDeque<SmolStr>,
+    order: VecDeque<(Position, SmolStr)>,
     /// Those of the batch that is being written; `keep` or `forget` decides.
     pending: HashMap<SmolStr, Outcome>,
     /// The newest position whose outcome was dropped to make room.
@@ -70,11 +70,18 @@ impl Requests {
     }
 
     pub(super) fn insert(&mut self, id: SmolStr, outcome: Outcome, limit: usize) {
-        if self.outcomes.insert(id.clone(), outcome).is_none() {
-            self.order.push_back(id);
+        let position = outcome.position;
+        if self.outcomes.insert(id.clone(), outcome).is_some() {
+            self.order.retain(|(_, other)| *other != id);
         }
+        // At the end, except for what a compacted log says in another order.
+        let at = match self.order.back() {
+            Some((last, _)) if *last > position => self.order.partition_point(|(p, _)| *p <= position),
+            _ => self.order.len(),
+        };
+        self.order.insert(at, (position, id));
         while self.order.len() > limit {
-            if let Some(old) = self.order.pop_front().and_then(|id| self.outcomes.remove(&id)) {
+            if let Some(old) = self.order.pop_front().and_then(|(_, id)| self.outcomes.remove(&id)) {
                 self.forgotten = self.forgotten.max(old.position);
             }
         }
@@ -82,7 +89,7 @@ impl Requests {
 
     /// All that is remembered, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Outcome)> {
-        self.order.iter().filter_map(|id| Some((id, self.outcomes.get(id)?)))
+        self.order.iter().filter_map(|(_, id)| Some((id, self.outcomes.get(id)?)))
     }
 }
 

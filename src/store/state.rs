@@ -65,13 +65,15 @@ pub struct Past {
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) position: Position,
+    /// Up to here something happened that no history tells any more: a clear, or a deletion whose tombstone is gone.
+    pub(super) floor: Position,
     pub(super) live: Map<Arc<Root>>,
     pub(super) dead: Map<Arc<Tomb>>,
 }
 
 impl State {
     pub(super) fn new(position: Position) -> State {
-        State { position, live: Map::new(), dead: Map::new() }
+        State { position, floor: Position(0), live: Map::new(), dead: Map::new() }
     }
 
     pub(super) fn kept(&self, root: &str) -> Option<&Kept> {

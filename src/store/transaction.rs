@@ -165,18 +165,41 @@ impl Transaction {
         let mut crc = Crc(crc32fast::Hasher::new());
         for op in &self.ops {
             // A checksum can't fail to be written to.
-            let _ = write!(crc, "{op:?};");
+            let _ = write_op(op, &mut crc);
         }
         Some(Request { id, crc: crc.0.finalize() })
     }
 
     /// About how many bytes it holds, for the limits on queues.
     pub(super) fn weight(&self) -> usize {
+        let keys = |path: &Path| path.keys().iter().map(|key| key.len()).sum::<usize>();
         let op_weight = |op: &Op| match op {
-            Op::Put { value, .. } => weight(value),
-            _ => 0,
+            Op::Put { path, value, .. } => weight(value) + keys(path),
+            Op::Delete { path, .. } => keys(path),
+            Op::Rollback { .. } => 0,
         };
         self.ops.iter().map(|op| 128 + op_weight(op)).sum::<usize>() + 128
+    }
+}
+
+/// An operation as the checksum of a request sees it. The log keeps that checksum, so this must stay as it is.
+fn write_op(op: &Op, out: &mut impl Write) -> fmt::Result {
+    let expect = match op {
+        Op::Put { path, value, expect, ephemeral } => {
+            write!(out, "{} {path} ", if *ephemeral { "lease" } else { "put" })?;
+            value.write(out)?;
+            expect
+        }
+        Op::Delete { path, expect } => {
+            write!(out, "delete {path}")?;
+            expect
+        }
+        Op::Rollback { root, back_to } => return writeln!(out, "rollback {back_to} {root}"),
+    };
+    match expect {
+        Some(Expect { version, incarnation: Some(i) }) => writeln!(out, " if {version} {i}"),
+        Some(Expect { version, incarnation: None }) => writeln!(out, " if {version}"),
+        None => writeln!(out),
     }
 }
 

@@ -4,15 +4,17 @@
 //! is formatted and no regex is run in its thread. A queue that overflows is dropped whole and the watch is `Lagging`
 //! for good: its owner starts again from a position or version that it knows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::event::{Channel, Event, Notice, notices};
+use super::options::Durability;
 use super::state::{Past, State, View};
 use super::{Error, Shared};
 use crate::commit::{Incarnation, Position, TegaId};
-use crate::path::{Key, Path};
+use crate::path::Key;
 use crate::tree::Version;
 
 /// The most channels of one watch.
@@ -57,6 +59,8 @@ pub(super) struct Queue {
 }
 
 struct Inner {
+    /// `wake` is going to be called.
+    waking: bool,
     /// Shared, so that telling an event needs no lock.
     channels: Arc<[Channel]>,
     events: VecDeque<Arc<Event>>,
@@ -68,14 +72,15 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, event: &Arc<Event>) {
+    /// Queues an event that concerns a channel; true: `wake` is to be called.
+    fn push(&self, event: &Arc<Event>) -> bool {
         let mut inner = self.lock();
         let concerned =
             |channel: &Channel| event.changes.iter().any(|change| channel.may_concern(&change.path));
         // A rollback to an equal state changes nothing and is told all the same.
         let rolled_back = event.rollback_to.is_some();
         if inner.lagging || !(rolled_back || inner.channels.iter().any(concerned)) {
-            return;
+            return false;
         }
         if inner.events.len() == self.limit {
             inner.lagging = true;
@@ -83,9 +88,16 @@ impl Queue {
         } else {
             inner.events.push_back(event.clone());
         }
-        drop(inner);
+        !std::mem::replace(&mut inner.waking, true)
+    }
+
+    /// Tells the owner of what was queued. It is foreign code: a panic of it mustn't take the committer down.
+    pub(super) fn wake(&self) {
+        self.lock().waking = false;
         self.ready.notify_all();
-        (self.wake)();
+        if catch_unwind(AssertUnwindSafe(|| (self.wake)())).is_err() {
+            ::log::error!("a watcher panicked when it was woken");
+        }
     }
 }
 
@@ -104,8 +116,8 @@ impl Watches {
         self.count
     }
 
-    /// Queues an event with everybody whom it may concern.
-    pub(super) fn publish(&self, event: &Arc<Event>) {
+    /// Queues an event with everybody whom it may concern; `wake` gets those that are to be woken after it.
+    pub(super) fn publish(&self, event: &Arc<Event>, wake: &mut Vec<Arc<Queue>>) {
         if self.count == 0 {
             return;
         }
@@ -127,50 +139,52 @@ impl Watches {
                 if roots.len() > 1 {
                     met.push(queue.id);
                 }
-                queue.push(event);
-            }
-        }
-        for queue in self.any_root.iter().filter(|queue| !mine(queue)) {
-            queue.push(event);
-        }
-    }
-
-    /// Files a queue under the roots of its channels, and under nothing else.
-    fn file(&mut self, queue: &Arc<Queue>, channels: &[Channel]) {
-        self.unfile(queue);
-        let root_of = |channel: &Channel| match channel {
-            Channel::Path(path) => path.root().cloned(),
-            Channel::Regex { .. } => None,
-        };
-        // In `any_root` it meets every event, so it needs no place under single roots.
-        if channels.iter().any(|channel| root_of(channel).is_none()) {
-            self.any_root.push(queue.clone());
-            return;
-        }
-        for root in channels.iter().filter_map(root_of) {
-            let queues = self.by_root.entry(root).or_default();
-            if queues.last().is_none_or(|last| last.id != queue.id) {
-                queues.push(queue.clone());
-            }
-        }
-    }
-
-    fn unfile(&mut self, queue: &Arc<Queue>) {
-        let inner = queue.lock();
-        for channel in inner.channels.iter() {
-            if let Channel::Path(path) = channel
-                && let Some(root) = path.root()
-                && let Some(queues) = self.by_root.get_mut(root)
-            {
-                queues.retain(|other| other.id != queue.id);
-                if queues.is_empty() {
-                    self.by_root.remove(root);
+                if queue.push(event) {
+                    wake.push(queue.clone());
                 }
             }
         }
-        drop(inner);
-        self.any_root.retain(|other| other.id != queue.id);
+        for queue in self.any_root.iter().filter(|queue| !mine(queue)) {
+            if queue.push(event) {
+                wake.push(queue.clone());
+            }
+        }
     }
+
+    /// Files a queue under the roots of its channels, which were `before` until now, and under nothing else.
+    fn file(&mut self, queue: &Arc<Queue>, before: &[Channel], now: &[Channel]) {
+        let (before, now) = (places(before), places(now));
+        for place in before.difference(&now) {
+            match place {
+                None => self.any_root.retain(|other| other.id != queue.id),
+                Some(root) => {
+                    if let Some(queues) = self.by_root.get_mut(*root) {
+                        queues.retain(|other| other.id != queue.id);
+                        if queues.is_empty() {
+                            self.by_root.remove(*root);
+                        }
+                    }
+                }
+            }
+        }
+        for place in now.difference(&before) {
+            match place {
+                None => self.any_root.push(queue.clone()),
+                Some(root) => self.by_root.entry((*root).clone()).or_default().push(queue.clone()),
+            }
+        }
+    }
+}
+
+/// The roots that channels watch; `None` for those that may watch any.
+fn places(channels: &[Channel]) -> BTreeSet<Option<&Key>> {
+    let places: BTreeSet<Option<&Key>> = channels.iter().map(root_of).collect();
+    // In `any_root` a queue meets every event, so it needs no place under single roots.
+    if places.contains(&None) { BTreeSet::from([None]) } else { places }
+}
+
+fn root_of(channel: &Channel) -> Option<&Key> {
+    if let Channel::Path(path) = channel { path.root() } else { None }
 }
 
 impl Watch {
@@ -187,7 +201,12 @@ impl Watch {
             except,
             limit: shared.options.watch_queue,
             wake,
-            inner: Mutex::new(Inner { channels: Arc::from([]), events: VecDeque::new(), lagging: false }),
+            inner: Mutex::new(Inner {
+                waking: false,
+                channels: Arc::from([]),
+                events: VecDeque::new(),
+                lagging: false,
+            }),
             ready: Condvar::new(),
         };
         drop(watches);
@@ -200,19 +219,20 @@ impl Watch {
     pub fn subscribe(&self, channel: Channel, since: Option<Since>) -> Result<Subscribed, Error> {
         // Publishing takes this lock too, for the swap of the state and the queueing together.
         let mut watches = self.shared.watches();
-        let mut channels = self.queue.lock().channels.to_vec();
-        if !channels.iter().any(|c| same(c, &channel)) {
-            if channels.len() == MAX_CHANNELS {
+        let before = self.queue.lock().channels.clone();
+        if !before.iter().any(|c| same(c, &channel)) {
+            if before.len() == MAX_CHANNELS {
                 let message = format!("{MAX_CHANNELS} channels are subscribed, which is the most");
                 return Err(Error::TooLarge { path: None, message });
             }
+            let mut channels = before.to_vec();
             channels.push(channel.clone());
-            watches.file(&self.queue, &channels);
+            watches.file(&self.queue, &before, &channels);
             self.queue.lock().channels = channels.into();
         }
         let view = View { state: self.shared.published() };
         let missed = match since {
-            Some(since) => missed(&view.state, &channel, &since),
+            Some(since) => missed(&self.shared, &view.state, &channel, &since),
             None => Some(Vec::new()),
         };
         drop(watches);
@@ -231,12 +251,12 @@ impl Watch {
 
     fn retain(&self, keep: impl FnMut(&Channel) -> bool) -> bool {
         let mut watches = self.shared.watches();
-        let mut channels = self.queue.lock().channels.to_vec();
-        let before = channels.len();
+        let before = self.queue.lock().channels.clone();
+        let mut channels = before.to_vec();
         channels.retain(keep);
-        let changed = channels.len() < before;
+        let changed = channels.len() < before.len();
         if changed {
-            watches.file(&self.queue, &channels);
+            watches.file(&self.queue, &before, &channels);
             self.queue.lock().channels = channels.into();
         }
         changed
@@ -304,7 +324,8 @@ fn told<'a>(
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watches = self.shared.watches();
-        watches.unfile(&self.queue);
+        let channels = self.queue.lock().channels.clone();
+        watches.file(&self.queue, &channels, &[]);
         watches.count -= 1;
     }
 }
@@ -324,12 +345,13 @@ fn same(a: &Channel, b: &Channel) -> bool {
 }
 
 /// The commits that a subscriber of this channel hasn't seen, or `None` where the history doesn't reach back.
-fn missed(state: &State, channel: &Channel, since: &Since) -> Option<Vec<Arc<Event>>> {
-    let names: Vec<Key> = match channel {
-        Channel::Path(Path { .. }) if channel_root(channel).is_some() => {
-            channel_root(channel).into_iter().collect()
-        }
-        _ => state
+fn missed(shared: &Shared, state: &State, channel: &Channel, since: &Since) -> Option<Vec<Arc<Event>>> {
+    if !may_be_told(shared, state, root_of(channel), since) {
+        return None;
+    }
+    let names: Vec<Key> = match root_of(channel) {
+        Some(root) => vec![root.clone()],
+        None => state
             .live
             .iter()
             .map(|(name, _)| name)
@@ -368,8 +390,31 @@ fn missed(state: &State, channel: &Channel, since: &Since) -> Option<Vec<Arc<Eve
     Some(events)
 }
 
-fn channel_root(channel: &Channel) -> Option<Key> {
-    if let Channel::Path(path) = channel { path.root().cloned() } else { None }
+/// Whether what happened since isn't partly forgotten already, by a clear, a dropped tombstone or, for roots in
+/// memory, a restart. `root`: the only one that matters.
+fn may_be_told(shared: &Shared, state: &State, root: Option<&Key>, since: &Since) -> bool {
+    match since {
+        Since::Position(position) => {
+            let in_memory = match root {
+                Some(root) => shared.options.durability_of(root) == Durability::Memory,
+                None => shared.options.any_in_memory(),
+            };
+            // A history that reaches back to where the subscriber left off tells all of its root.
+            let reaches_back = |root: &Key| {
+                state.kept(root).is_some_and(|kept| {
+                    super::state::with_kept(kept, |kept| kept.iter().any(|past| past.position <= *position))
+                })
+            };
+            let forgotten = (*position < state.floor && !root.is_some_and(reaches_back))
+                || (in_memory && *position < shared.started_at);
+            // A position from the future is one of another store, or of a commit that a crash undid.
+            !forgotten && *position <= state.position
+        }
+        Since::Versions(known) => {
+            let gone = |name: &Key| state.kept(name).is_none() && root.is_none_or(|root| root == name);
+            !known.iter().any(|(name, ..)| gone(name))
+        }
+    }
 }
 
 fn begins_with_creation(kept: &VecDeque<Past>, root: &Key) -> bool {

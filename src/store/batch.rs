@@ -1,0 +1,301 @@
+//! One batch: from what waits to a group in the log, and from there to everybody who waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::committer::{Committer, answer, refusal};
+use super::compact::Text;
+use super::event::Event;
+use super::judge::{Applied, Tip, end_session, judge};
+use super::options::Durability;
+use super::state::{State, with_kept};
+use super::transaction::Op;
+use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction, now_ms};
+use crate::commit::{Position, TegaId};
+use crate::log::{AppendError, Group};
+
+/// A batch ends with the commit that makes it this long, so that nobody waits for a disk that writes megabytes.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// A batch ends with this many submissions, so that the first of them needn't wait for all the others.
+const MAX_BATCH: usize = 4_096;
+
+/// A submission that was judged.
+struct Judged {
+    submission: (Transaction, Done<Receipt>),
+    outcome: Result<Receipt, Error>,
+    /// It is in the group.
+    logged: bool,
+    /// All that it touched is in the log, and durable with its position.
+    lasting: bool,
+}
+
+/// What a batch did, until it is published.
+#[derive(Default)]
+struct Batch {
+    judged: Vec<Judged>,
+    /// With whether all that it touched is in the log.
+    applied: Vec<(Applied, bool)>,
+    /// Sessions that ended.
+    ended: Vec<(SessionId, TegaId)>,
+    /// The group must be synced before anybody sees it.
+    sync: bool,
+    /// The group must be synced within this time.
+    sync_within: Option<Duration>,
+}
+
+impl Committer {
+    /// Judges, writes, publishes and answers one batch.
+    pub(super) fn batch(&mut self) {
+        match self.waiting.pop_front() {
+            Some(Submission::Clear(by, done)) => return self.clear(by, done),
+            Some(Submission::Compact(done)) => return self.compact(done),
+            Some(Submission::Compacted(result)) => return self.compacted(result),
+            Some(judged) => self.waiting.push_front(judged),
+            None => return,
+        }
+        let mut batch = Batch::default();
+        let state = self.judge(&mut batch);
+        self.write(batch, state);
+    }
+
+    /// Judges what waits, up to what must have a batch of its own, and returns the state that it leads to.
+    fn judge(&mut self, batch: &mut Batch) -> State {
+        let shared = self.shared.clone();
+        let mut overlay = shared.overlay();
+        let mut tip = Tip { state: self.state.clone(), overlay: &mut overlay, requests: &mut self.requests };
+        let now = now_ms();
+        while let Some(submission) = self.waiting.pop_front() {
+            match submission {
+                // A rollback looks at the history, where what this batch did isn't yet.
+                Submission::Commit(transaction, done)
+                    if batch.applied.is_empty() || !is_rollback(&transaction) =>
+                {
+                    let (health, group, synced) = (&self.health, &mut self.group, self.synced);
+                    let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
+                    judging.commit(&mut tip, transaction, done);
+                }
+                Submission::EndSession(session, by) => {
+                    if let Some(event) = end_session(&mut tip, session, by.clone(), now) {
+                        let position = tip.state.position;
+                        let receipt = Receipt { position, versions: Vec::new(), durable: false };
+                        let applied = Applied { receipt, event: Some(event), kept: Vec::new() };
+                        batch.applied.push((applied, false));
+                    }
+                    // Even where it left nothing: if the disk refuses this batch, what took its nodes away didn't
+                    // happen.
+                    batch.ended.push((session, by));
+                }
+                other => {
+                    self.waiting.push_front(other);
+                    break;
+                }
+            }
+            if self.group.len() >= MAX_BATCH_BYTES || batch.judged.len() >= MAX_BATCH {
+                break;
+            }
+        }
+        tip.state
+    }
+
+    /// Puts a judged batch on the disk, then publishes and answers it.
+    fn write(&mut self, batch: Batch, state: State) {
+        let written = match &mut self.log {
+            Some(log) => match self.group.is_empty() {
+                true => Ok(()),
+                false => log.append(&mut self.group),
+            }
+            .and_then(|()| if batch.sync { log.sync() } else { Ok(()) }),
+            None => Ok(()),
+        };
+        self.group.clear();
+        match written {
+            Ok(()) => {
+                if batch.sync {
+                    self.synced = state.position;
+                    self.sync_by = None;
+                } else {
+                    let due = batch.sync_within.map(|time| Instant::now() + time);
+                    self.sync_by = [self.sync_by, due].into_iter().flatten().min();
+                }
+                self.publish(batch, state);
+            }
+            Err(error) => self.refuse(batch, &error),
+        }
+    }
+
+    /// Everybody may see it now: the history, the roots, the watchers, then the submitters.
+    fn publish(&mut self, batch: Batch, state: State) {
+        self.requests.keep_pending(self.shared.options.requests);
+        self.shared.overlay().keep();
+        self.state = state;
+        self.drop_tombs();
+        let keep = self.shared.options.history + 1;
+        let mut events: Vec<Arc<Event>> = Vec::with_capacity(batch.applied.len());
+        for (applied, lasting) in batch.applied {
+            let Some(mut event) = applied.event else { continue };
+            event.durable = lasting && event.position.is_some_and(|position| position <= self.synced);
+            let event = Arc::new(event);
+            for (kept, mut past) in applied.kept {
+                past.event = Some(event.clone());
+                with_kept(&kept, |kept| {
+                    kept.push_back(past);
+                    while kept.len() > keep {
+                        kept.pop_front();
+                    }
+                });
+            }
+            events.push(event);
+        }
+        if !events.is_empty() {
+            self.show(&events);
+        }
+        self.report();
+        for Judged { submission: (_, done), mut outcome, lasting, .. } in batch.judged {
+            if let Ok(receipt) = &mut outcome {
+                receipt.durable = lasting && receipt.position <= self.synced;
+            }
+            answer(done, outcome);
+        }
+    }
+
+    /// Shows the state to readers and what led to it to watchers.
+    pub(super) fn show(&mut self, events: &[Arc<Event>]) {
+        let mut wake = Vec::new();
+        {
+            // One lock for the swap and the queueing: a subscription sees either both or neither.
+            let watches = self.shared.watches();
+            self.shared.publish(self.state.clone());
+            events.iter().for_each(|event| watches.publish(event, &mut wake));
+        }
+        // Without the lock, so that whoever is woken may call the store.
+        wake.iter().for_each(|queue| queue.wake());
+    }
+
+    /// The disk refused: the tip goes back to what is published. What was in the group gets the disk's answer, and
+    /// everything else is judged again, since what it was judged against didn't happen.
+    fn refuse(&mut self, batch: Batch, error: &AppendError) {
+        self.shared.overlay().undo_to(0);
+        self.requests.forget_pending();
+        let told = self.fail(error);
+        let mut again = Vec::new();
+        for Judged { submission: (transaction, done), logged, .. } in batch.judged {
+            match logged {
+                true => answer(done, Err(told.clone())),
+                false => again.push(Submission::Commit(transaction, done)),
+            }
+        }
+        again.extend(batch.ended.into_iter().map(|(session, by)| Submission::EndSession(session, by)));
+        for submission in again.into_iter().rev() {
+            self.waiting.push_front(submission);
+        }
+    }
+
+    /// Keeps the newest tombstones only.
+    pub(super) fn drop_tombs(&mut self) {
+        while self.state.dead.len() > self.shared.options.tombstones {
+            let oldest = self.state.dead.iter().min_by_key(|(_, tomb)| tomb.position);
+            let Some(name) = oldest.map(|(name, _)| name.clone()) else { return };
+            let Some((dead, tomb)) = self.state.dead.remove(&name) else { return };
+            self.state.floor = self.state.floor.max(tomb.position);
+            self.state.dead = dead;
+        }
+    }
+}
+
+/// What judging one transaction of a batch needs.
+struct Judging<'a> {
+    shared: &'a Shared,
+    health: &'a Health,
+    group: &'a mut Group,
+    batch: &'a mut Batch,
+    /// Everything up to here is on the disk.
+    synced: Position,
+    now: u64,
+}
+
+impl Judging<'_> {
+    fn commit(&mut self, tip: &mut Tip<'_>, transaction: Transaction, done: Done<Receipt>) {
+        let before = tip.state.clone();
+        let mark = tip.overlay.mark();
+        let session = transaction.session.and_then(|id| Some((id, self.shared.session(id)?)));
+        let judged = judge(tip, &transaction, session, self.now)
+            .and_then(|applied| Ok((self.log(&applied, &transaction)?, applied)));
+        let (outcome, logged, lasting) = match judged {
+            Ok(((logged, lasting), applied)) => {
+                let receipt = applied.receipt.clone();
+                if let Some((request, outcome)) = applied.outcome() {
+                    tip.requests.add_pending(request.id.clone(), outcome);
+                }
+                self.batch.applied.push((applied, lasting));
+                (Ok(receipt), logged, lasting)
+            }
+            Err(error) => {
+                tip.state = before;
+                tip.overlay.undo_to(mark);
+                (Err(error), false, false)
+            }
+        };
+        self.batch.judged.push(Judged { submission: (transaction, done), outcome, logged, lasting });
+    }
+
+    fn durability(&self, root: &str) -> Durability {
+        match self.shared.durable {
+            true => self.shared.options.durability_of(root),
+            false => Durability::Memory,
+        }
+    }
+
+    /// Adds what was applied to the group. Returns whether it did, and whether all that it touched is in the log.
+    fn log(&mut self, applied: &Applied, transaction: &Transaction) -> Result<(bool, bool), Error> {
+        let versions = &applied.receipt.versions;
+        let lasting = !versions.is_empty()
+            && versions.iter().all(|(root, _)| self.durability(root) != Durability::Memory);
+        let skip = |root: &str| self.durability(root) == Durability::Memory;
+        let Some(commit) = applied.event.as_ref().and_then(|event| event.to_commit(skip)) else {
+            return self.wait_for_the_first(applied, transaction, lasting);
+        };
+        if let Some(error) = refusal(self.health) {
+            return Err(error);
+        }
+        let encode = |out: &mut Vec<u8>| {
+            // Memory can't refuse what is written to it.
+            let _ = commit.encode(&mut Text(out));
+        };
+        self.group.record(encode).map_err(|error| Error::TooLarge {
+            path: None,
+            message: format!("the commit can't be logged: {error}"),
+        })?;
+        self.batch.sync |= transaction.durable;
+        for (root, _) in versions {
+            match self.durability(root) {
+                Durability::Always => self.batch.sync = true,
+                Durability::Interval(time) => {
+                    self.batch.sync_within = Some(self.batch.sync_within.map_or(time, |t| t.min(time)));
+                }
+                Durability::None | Durability::Memory => {}
+            }
+        }
+        Ok((true, lasting))
+    }
+
+    /// Nothing is to be logged, but a retry may want to wait for what was logged at the first try.
+    fn wait_for_the_first(
+        &mut self,
+        applied: &Applied,
+        transaction: &Transaction,
+        lasting: bool,
+    ) -> Result<(bool, bool), Error> {
+        if transaction.durable && lasting && applied.receipt.position > self.synced {
+            if let Health::ReadOnly(reason) = self.health {
+                return Err(Error::OutcomeUnknown { reason: reason.clone() });
+            }
+            self.batch.sync = true;
+        }
+        Ok((false, lasting))
+    }
+}
+
+fn is_rollback(transaction: &Transaction) -> bool {
+    matches!(transaction.ops.as_slice(), [Op::Rollback { .. }])
+}
