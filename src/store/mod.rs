@@ -47,7 +47,8 @@
 //!
 //! It doesn't know of homes and replicas, tokens or sockets. It holds all of its data in memory. A transaction doesn't
 //! span stores. Durability [`Interval`](Durability::Interval), [`None`](Durability::None) and
-//! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise.
+//! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise: where not every root is
+//! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.
 
 mod batch;
 mod committer;
@@ -61,23 +62,26 @@ mod overlay;
 mod pending;
 mod replay;
 mod requests;
+mod shared;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod upkeep;
 mod watch;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::commit::{Incarnation, Position, TegaId};
-use crate::log::{Compaction, CompactionError, Directory, Log, Medium, Offset};
+use crate::log::{Directory, Log, Medium, Offset};
 use crate::path::{Key, Path};
-use crate::tree::{Difference, Map, Tree, Version};
+use crate::tree::{Difference, Map, Tree};
 use crate::value::Value;
+
+use shared::{Done, Guard, Shared, Submission, locked, now_ms};
 
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
@@ -86,6 +90,7 @@ pub use options::{Durability, Options};
 pub use overlay::{Ephemeral, MAX_EPHEMERAL, MAX_EPHEMERAL_OF_SESSION};
 pub use pending::{MAX_TRANSACTIONS, TRANSACTION_LIFE};
 pub use state::{Past, Root, View};
+pub use status::{Health, LogStatus, Status};
 pub use transaction::{Expect, MAX_OPS, MAX_REQUEST_ID, Op, Receipt, Transaction};
 pub use watch::{Lagging, MAX_CHANNELS, Since, Subscribed, Watch, notices_of};
 
@@ -105,197 +110,8 @@ struct Handle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
-
-enum Submission {
-    Commit(Transaction, Done<Receipt>),
-    Clear(Option<TegaId>, Done<Receipt>),
-    Compact(Done<()>),
-    Compacted(Result<Compaction, CompactionError>),
-    EndSession(SessionId, TegaId),
-}
-
-/// Closes the queue when the committer ends, were it by a panic: nobody must wait for an answer for ever.
-struct Guard(Arc<Shared>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let left = {
-            let mut queue = self.0.queue();
-            queue.closed = true;
-            std::mem::take(&mut queue.items)
-        };
-        for submission in left {
-            match submission {
-                Submission::Commit(_, done) | Submission::Clear(_, done) => done(Err(Error::Closed)),
-                Submission::Compact(done) => done(Err(Error::Closed)),
-                Submission::Compacted(_) | Submission::EndSession(..) => {}
-            }
-        }
-    }
-}
-
-/// What waits for the committer.
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Submission>,
-    /// About how many bytes of values they hold.
-    weight: usize,
-    closed: bool,
-    /// The committer waits for work: only then is it worth waking.
-    idle: bool,
-}
-
-/// What all handles, watches and the committer share. Each lock guards its own data and is held for moments; where two
-/// are needed: watches before published, overlay before sessions.
-struct Shared {
-    options: Options,
-    /// There is a log.
-    durable: bool,
-    /// The newest commit when it was opened.
-    started_at: Position,
-    queue: Mutex<Queue>,
-    work: Condvar,
-    published: Mutex<state::State>,
-    watches: Mutex<watch::Watches>,
-    overlay: Mutex<overlay::Overlay>,
-    sessions: Mutex<Sessions>,
-    pending: Mutex<pending::Pending>,
-    report: Mutex<(Health, Option<LogStatus>)>,
-}
-
-#[derive(Default)]
-struct Sessions {
-    live: HashMap<SessionId, TegaId>,
-    last: u64,
-}
-
-/// How the store is doing, for `/_status`.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// The roots with their versions.
-    pub roots: Vec<(Key, Version, Incarnation)>,
-    /// The newest commit.
-    pub position: Position,
-    /// How many submissions wait for the committer.
-    pub queue: usize,
-    /// Whether writes are taken.
-    pub health: Health,
-    /// Open interactive transactions.
-    pub transactions: usize,
-    /// Watches.
-    pub watches: usize,
-    /// Ephemeral nodes.
-    pub ephemeral: usize,
-    /// The log; `None` for a store in memory.
-    pub log: Option<LogStatus>,
-    /// The durability of roots that aren't named.
-    pub durability: Durability,
-    /// The durability of single roots.
-    pub durability_of: Vec<(Key, Durability)>,
-}
-
-/// How the log is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogStatus {
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Up to where it is known to be on the disk.
-    pub durable: u64,
-    /// How often it was compacted since the start.
-    pub compactions: u32,
-}
-
-/// Whether writes are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// They are.
-    Ok,
-    /// Not until there is room on the disk again; it is tried every 10 s.
-    NoSpace(String),
-    /// Not before a restart: the disk failed.
-    ReadOnly(String),
-}
-
 /// At least as many positions as commits that weren't durable may have taken before a crash.
 const LOST_POSITIONS: u64 = 1 << 24;
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A thread that panicked in mid-change would have left a half-changed value. Nothing that runs under these locks
-    // panics, and if it did, answering from a stale value beats answering nobody.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Milliseconds since 1970 by this machine's clock; 0 where that is before.
-fn now_ms() -> u64 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64)
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        locked(&self.queue)
-    }
-
-    fn watches(&self) -> MutexGuard<'_, watch::Watches> {
-        locked(&self.watches)
-    }
-
-    fn overlay(&self) -> MutexGuard<'_, overlay::Overlay> {
-        locked(&self.overlay)
-    }
-
-    fn published(&self) -> state::State {
-        locked(&self.published).clone()
-    }
-
-    fn publish(&self, state: state::State) {
-        let before = std::mem::replace(&mut *locked(&self.published), state);
-        // What only the old state held is freed after the lock.
-        drop(before);
-    }
-
-    fn session(&self, session: SessionId) -> Option<TegaId> {
-        locked(&self.sessions).live.get(&session).cloned()
-    }
-
-    fn report(&self, health: Health, log: Option<LogStatus>) {
-        *locked(&self.report) = (health, log);
-    }
-
-    /// Queues what the store itself has to say, whatever the limits.
-    fn requeue(&self, submission: Submission) {
-        let mut queue = self.queue();
-        queue.items.push_back(submission);
-        if std::mem::take(&mut queue.idle) {
-            self.work.notify_one();
-        }
-    }
-
-    /// Queues a client's submission within the limits, or gives its answer back.
-    fn submit<T>(
-        &self,
-        weight: usize,
-        done: Done<T>,
-        make: impl FnOnce(Done<T>) -> Submission,
-    ) -> Result<(), (Error, Done<T>)> {
-        let mut queue = self.queue();
-        if queue.closed {
-            return Err((Error::Closed, done));
-        }
-        let full =
-            queue.items.len() >= self.options.queue || queue.weight + weight > self.options.queue_bytes;
-        // A single transaction is always taken, however big: its own limits bound it.
-        if full && !queue.items.is_empty() {
-            return Err((Error::Busy, done));
-        }
-        queue.weight += weight;
-        queue.items.push_back(make(done));
-        if std::mem::take(&mut queue.idle) {
-            self.work.notify_one();
-        }
-        Ok(())
-    }
-}
 
 impl Store {
     /// Opens the store in a directory, which is created where it is missing and locked against everybody else.

@@ -9,8 +9,11 @@ mod script;
 mod threads;
 mod watches;
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::log::fake::Disk;
+use crate::tree::Version;
 
 fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
