@@ -11,6 +11,8 @@
 
 mod record;
 
+pub use record::Record;
+
 use std::fmt;
 
 use smol_str::SmolStr;

@@ -10,26 +10,20 @@
 use std::fmt::{self, Write};
 
 use super::{Commit, Edit, Position, Request, TegaId, Touched};
-use crate::path::{Key, Path};
-use crate::value::{Limits, Value, write_string};
+use crate::path::Path;
+use crate::value::{Escaped, Limits, Value, write_int, write_string};
 
 impl Commit {
     /// Appends the record's text to `out`. The only error is `out`'s own.
     pub fn encode(&self, out: &mut impl Write) -> fmt::Result {
-        write_head(self.position, self.time_ms, self.by.as_ref(), &self.roots, out)?;
-        out.write_str(",\"ops\":[")?;
-        for (i, edit) in self.edits.iter().enumerate() {
-            out.write_str(if i > 0 { "," } else { "" })?;
+        let mut record = Record::begin(out, self.position, self.time_ms, self.by.as_ref(), &self.roots)?;
+        for edit in &self.edits {
             match edit {
-                Edit::Put(path, value) => {
-                    write_put(path, out)?;
-                    value.write(out)?;
-                    out.write_char('}')?;
-                }
-                Edit::Delete(path) => write_delete(path, out)?,
+                Edit::Put(path, value) => value.write(record.put(path)?)?,
+                Edit::Delete(path) => record.delete(path)?,
             }
         }
-        write_tail(self.request.as_ref(), out)
+        record.end(self.request.as_ref())
     }
 
     /// Reads a record back; the error says what is wrong with it.
@@ -55,72 +49,99 @@ impl Commit {
     }
 }
 
-/// The record up to its operations.
-fn write_head(
-    position: Position,
-    time_ms: u64,
-    by: Option<&TegaId>,
-    roots: &[Touched],
-    out: &mut impl Write,
-) -> fmt::Result {
-    write!(out, "{{\"position\":{position},\"time\":{time_ms}")?;
-    if let Some(by) = by {
-        // A tega ID holds no character that JSON escapes.
-        write!(out, ",\"by\":\"{by}\"")?;
-    }
-    write_map("roots", roots.iter().map(|r| (&r.root, Some(r.version))), out)?;
-    if roots.iter().any(|r| r.incarnation.is_some()) {
-        write_map("new", roots.iter().map(|r| (&r.root, r.incarnation.map(|i| format!("\"{i}\"")))), out)?;
-    }
-    if roots.iter().any(|r| r.rollback_to.is_some()) {
-        write_map("rollback_to", roots.iter().map(|r| (&r.root, r.rollback_to)), out)?;
-    }
-    Ok(())
+/// A record that is being written, for those who have its parts without a [`Commit`].
+pub struct Record<'a, W> {
+    out: &'a mut W,
+    /// What closes the last operation.
+    open: &'static str,
 }
 
-fn write_map<'a, T: fmt::Display>(
-    name: &str,
-    members: impl Iterator<Item = (&'a Key, Option<T>)>,
-    out: &mut impl Write,
-) -> fmt::Result {
-    write!(out, ",\"{name}\":")?;
-    let mut separator = '{';
-    for (key, value) in members {
-        if let Some(value) = value {
-            out.write_char(separator)?;
-            write_string(key, out)?;
-            write!(out, ":{value}")?;
-            separator = ',';
+impl<'a, W: Write> Record<'a, W> {
+    /// Writes everything that stands before the operations.
+    pub fn begin(
+        out: &'a mut W,
+        position: Position,
+        time_ms: u64,
+        by: Option<&TegaId>,
+        roots: &[Touched],
+    ) -> Result<Record<'a, W>, fmt::Error> {
+        out.write_str("{\"position\":")?;
+        write_int(position.0, out)?;
+        out.write_str(",\"time\":")?;
+        write_int(time_ms, out)?;
+        if let Some(by) = by {
+            // A tega ID holds no character that JSON escapes.
+            out.write_str(",\"by\":\"")?;
+            out.write_str(by.as_str())?;
+            out.write_str("\"")?;
         }
+        write_map("roots", roots, out, |touched, out| Some(write_int(touched.version, out)))?;
+        if roots.iter().any(|r| r.incarnation.is_some()) {
+            write_map("new", roots, out, |r, out| r.incarnation.map(|i| write!(out, "\"{i}\"")))?;
+        }
+        if roots.iter().any(|r| r.rollback_to.is_some()) {
+            write_map("rollback_to", roots, out, |r, out| r.rollback_to.map(|to| write_int(to, out)))?;
+        }
+        out.write_str(",\"ops\":[")?;
+        Ok(Record { out, open: "" })
     }
-    out.write_str(if separator == '{' { "{}" } else { "}" })
+
+    /// Begins a put; its value is to be written to what this returns.
+    pub fn put(&mut self, path: &Path) -> Result<&mut W, fmt::Error> {
+        self.operation("{\"put\":\"", path)?;
+        self.out.write_str("\",\"value\":")?;
+        self.open = "},";
+        Ok(self.out)
+    }
+
+    /// Writes a delete.
+    pub fn delete(&mut self, path: &Path) -> fmt::Result {
+        self.operation("{\"delete\":\"", path)?;
+        self.open = "\"},";
+        Ok(())
+    }
+
+    fn operation(&mut self, begin: &str, path: &Path) -> fmt::Result {
+        self.out.write_str(self.open)?;
+        self.out.write_str(begin)?;
+        write!(Escaped(self.out), "{path}")
+    }
+
+    /// Writes everything that stands after the operations.
+    pub fn end(self, request: Option<&Request>) -> fmt::Result {
+        self.out.write_str(self.open.trim_end_matches(','))?;
+        self.out.write_char(']')?;
+        if let Some(request) = request {
+            self.out.write_str(",\"request\":[")?;
+            write_string(&request.id, self.out)?;
+            write!(self.out, ",{}]", request.crc)?;
+        }
+        self.out.write_char('}')
+    }
 }
 
-/// `{"put":PATH,"value":` — the value and a closing brace follow.
-fn write_put(path: &Path, out: &mut impl Write) -> fmt::Result {
-    out.write_str("{\"put\":")?;
-    write_path(path, out)?;
-    out.write_str(",\"value\":")
-}
-
-/// `{"delete":PATH}`
-fn write_delete(path: &Path, out: &mut impl Write) -> fmt::Result {
-    out.write_str("{\"delete\":")?;
-    write_path(path, out)?;
-    out.write_char('}')
-}
-
-fn write_path(path: &Path, out: &mut impl Write) -> fmt::Result {
-    write_string(&path.to_string(), out)
-}
-
-/// What follows the operations.
-fn write_tail(request: Option<&Request>, out: &mut impl Write) -> fmt::Result {
-    out.write_char(']')?;
-    if let Some(request) = request {
-        out.write_str(",\"request\":[")?;
-        write_string(&request.id, out)?;
-        write!(out, ",{}]", request.crc)?;
+/// Writes a member for each root that `write` has something to say of.
+fn write_map<W: Write>(
+    name: &str,
+    roots: &[Touched],
+    out: &mut W,
+    write: impl Fn(&Touched, &mut String) -> Option<fmt::Result>,
+) -> fmt::Result {
+    out.write_str(",\"")?;
+    out.write_str(name)?;
+    out.write_str("\":{")?;
+    let mut separator = "";
+    let mut value = String::new();
+    for touched in roots {
+        value.clear();
+        if let Some(written) = write(touched, &mut value) {
+            written?;
+            out.write_str(separator)?;
+            write_string(&touched.root, out)?;
+            out.write_char(':')?;
+            out.write_str(&value)?;
+            separator = ",";
+        }
     }
     out.write_char('}')
 }

@@ -22,7 +22,7 @@
 mod text;
 
 pub use text::percent_decode;
-pub(crate) use text::write_json_string;
+pub(crate) use text::{write_escaped, write_json_string};
 
 use std::fmt;
 

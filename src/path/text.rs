@@ -41,29 +41,30 @@ pub(super) fn write(keys: &[Key], out: &mut impl fmt::Write) -> fmt::Result {
 /// A JSON string: the two-character escapes where there is one, `\u00XX` for other control characters.
 pub(crate) fn write_json_string(text: &str, out: &mut impl fmt::Write) -> fmt::Result {
     out.write_char('"')?;
-    let mut start = 0;
-    for (i, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            0..0x20 | 0x7f => "",
-            _ => continue,
-        };
-        out.write_str(&text[start..i])?;
-        if escape.is_empty() {
-            write!(out, "\\u{byte:04x}")?
-        } else {
-            out.write_str(escape)?
-        }
-        start = i + 1;
-    }
-    out.write_str(&text[start..])?;
+    write_escaped(text, out)?;
     out.write_char('"')
+}
+
+/// The inside of a JSON string.
+pub(crate) fn write_escaped(text: &str, out: &mut impl fmt::Write) -> fmt::Result {
+    let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f);
+    let mut rest = text;
+    while let Some(at) = rest.as_bytes().iter().position(special) {
+        let byte = rest.as_bytes()[at];
+        out.write_str(&rest[..at])?;
+        match byte {
+            b'"' => out.write_str("\\\"")?,
+            b'\\' => out.write_str("\\\\")?,
+            b'\n' => out.write_str("\\n")?,
+            b'\r' => out.write_str("\\r")?,
+            b'\t' => out.write_str("\\t")?,
+            0x08 => out.write_str("\\b")?,
+            0x0c => out.write_str("\\f")?,
+            _ => write!(out, "\\u{byte:04x}")?,
+        }
+        rest = &rest[at + 1..];
+    }
+    out.write_str(rest)
 }
 
 pub(super) fn parse(text: &str) -> Result<Path, PathError> {

@@ -240,10 +240,7 @@ impl Judging<'_> {
     }
 
     fn durability(&self, root: &str) -> Durability {
-        match self.shared.durable {
-            true => self.shared.options.durability_of(root),
-            false => Durability::Memory,
-        }
+        durability(self.shared, root)
     }
 
     /// Adds what was applied to the group. Returns whether it did, and whether all that it touched is in the log.
@@ -251,8 +248,9 @@ impl Judging<'_> {
         let versions = &applied.receipt.versions;
         let lasting = !versions.is_empty()
             && versions.iter().all(|(root, _)| self.durability(root) != Durability::Memory);
-        let skip = |root: &str| self.durability(root) == Durability::Memory;
-        let Some(commit) = applied.event.as_ref().and_then(|event| event.to_commit(skip)) else {
+        let shared = self.shared;
+        let skip = |root: &str| durability(shared, root) == Durability::Memory;
+        let Some(event) = applied.event.as_ref().filter(|event| event.is_logged(skip)) else {
             return self.wait_for_the_first(applied, transaction, lasting);
         };
         if let Some(error) = refusal(self.health) {
@@ -260,7 +258,7 @@ impl Judging<'_> {
         }
         let encode = |out: &mut Vec<u8>| {
             // Memory can't refuse what is written to it.
-            let _ = commit.encode(&mut Text(out));
+            let _ = event.encode(skip, event.request.as_ref(), &mut Text(out));
         };
         self.group.record(encode).map_err(|error| Error::TooLarge {
             path: None,
@@ -298,4 +296,11 @@ impl Judging<'_> {
 
 fn is_rollback(transaction: &Transaction) -> bool {
     matches!(transaction.ops.as_slice(), [Op::Rollback { .. }])
+}
+
+fn durability(shared: &Shared, root: &str) -> Durability {
+    match shared.durable {
+        true => shared.options.durability_of(root),
+        false => Durability::Memory,
+    }
 }

@@ -80,9 +80,10 @@ impl Contents {
         }
         self.write_requests(compaction, &requests, &skip)?;
         for (position, (event, roots)) in &commits {
-            if let Some(mut commit) = event.to_commit(|root| !roots.contains(root)) {
-                commit.request = commit.request.filter(|_| requests.contains(position));
-                record(compaction, |out| commit.encode(out))?;
+            let skip = |root: &str| !roots.contains(root);
+            if event.is_logged(skip) {
+                let request = event.request.as_ref().filter(|_| requests.contains(position));
+                record(compaction, |out| event.encode(skip, request, out))?;
             }
         }
         record(compaction, |out| out.write_str("{\"compacted\":true}"))?;

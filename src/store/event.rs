@@ -1,6 +1,8 @@
 //! What a commit did, as watchers and the history see it, and what a subscriber of a channel is told of it.
 
-use crate::commit::{Commit, Edit, Incarnation, Position, Request, TegaId, Touched};
+use std::fmt::{self, Write};
+
+use crate::commit::{Incarnation, Position, Record, Request, TegaId, Touched};
 use crate::path::{Key, Path};
 use crate::tree::{ChannelPattern, Node, Version};
 use crate::value::Value;
@@ -45,31 +47,40 @@ pub struct Change {
 }
 
 impl Event {
-    /// What the log keeps of it: without the roots that `skip` names and without ephemeral nodes.
-    pub(super) fn to_commit(&self, skip: impl Fn(&str) -> bool) -> Option<Commit> {
+    /// What the log keeps of the roots that `skip` doesn't name: their versions and what became of them.
+    fn touched(&self, skip: impl Fn(&str) -> bool) -> Vec<Touched> {
         let touched = |(root, incarnation, version): &(Key, Incarnation, Version)| Touched {
             root: root.clone(),
             version: version.0,
             incarnation: self.created.contains(root).then_some(*incarnation),
             rollback_to: self.rollback_to.as_ref().filter(|(r, _)| r == root).map(|(_, v)| v.0),
         };
-        let roots: Vec<Touched> = self.roots.iter().filter(|(root, ..)| !skip(root)).map(touched).collect();
-        if roots.is_empty() {
-            return None;
-        }
+        self.roots.iter().filter(|(root, ..)| !skip(root)).map(touched).collect()
+    }
+
+    /// Whether the log keeps anything of it.
+    pub(super) fn is_logged(&self, skip: impl Fn(&str) -> bool) -> bool {
+        self.position.is_some() && self.roots.iter().any(|(root, ..)| !skip(root))
+    }
+
+    /// Appends its record in the log: without the roots that `skip` names and without ephemeral nodes.
+    pub(super) fn encode(
+        &self,
+        skip: impl Fn(&str) -> bool,
+        request: Option<&Request>,
+        out: &mut impl Write,
+    ) -> fmt::Result {
+        let position = self.position.unwrap_or_default();
+        let mut record = Record::begin(out, position, self.time_ms, self.by.as_ref(), &self.touched(&skip))?;
         let kept = |change: &&Change| !change.ephemeral && change.path.root().is_some_and(|root| !skip(root));
-        let edit = |change: &Change| match &change.after {
-            Some(node) => Edit::Put(change.path.clone(), node.to_value()),
-            None => Edit::Delete(change.path.clone()),
-        };
-        Some(Commit {
-            position: self.position?,
-            time_ms: self.time_ms,
-            by: self.by.clone(),
-            roots,
-            edits: self.changes.iter().filter(kept).map(edit).collect(),
-            request: self.request.clone(),
-        })
+        for change in self.changes.iter().filter(kept) {
+            match &change.after {
+                Some(Node::Leaf(value)) => value.write(record.put(&change.path)?)?,
+                Some(node) => node.to_value().write(record.put(&change.path)?)?,
+                None => record.delete(&change.path)?,
+            }
+        }
+        record.end(request)
     }
 
     /// Who did it, as it is shown.

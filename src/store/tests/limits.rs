@@ -105,8 +105,9 @@ fn what_the_log_cannot_hold_in_one_record_is_refused_whole() {
     let of = |n: usize| {
         (0..n).fold(Transaction::new(None), |tx, i| tx.put(path(&format!("a.k{i}")), json(&megabyte)))
     };
-    too_large(store.commit(of(5)));
+    let fit = crate::log::MAX_RECORD / megabyte.len();
+    too_large(store.commit(of(fit + 1)));
     assert_eq!(text(&store, "a"), "-");
-    store.commit(of(4)).unwrap();
+    store.commit(of(fit)).unwrap();
     check(&store);
 }
