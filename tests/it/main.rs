@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
+mod crash;
 mod data;
 mod layers;
 mod server;
