@@ -86,7 +86,8 @@ impl Drop for Scratch {
 /// A child process whose output is collected; killed when it's dropped.
 pub(crate) struct Running {
     child: Child,
-    lines: Receiver<String>,
+    /// In a mutex, so that threads can share a server.
+    lines: Mutex<Receiver<String>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -112,12 +113,12 @@ impl Running {
                 into.lock().unwrap().extend_from_slice(&buf[..got]);
             }
         });
-        Running { child, lines, stderr: said, readers: vec![out, err] }
+        Running { child, lines: Mutex::new(lines), stderr: said, readers: vec![out, err] }
     }
 
     /// The next line of its standard output; `None`: it ended.
     pub(crate) fn line(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.get_mut().unwrap().recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("no line in {PATIENCE:?}; it said:\n{}", self.said()),
