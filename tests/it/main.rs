@@ -2,4 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
+mod concurrency;
+mod crash;
+mod data;
 mod layers;
+mod recovery;
+mod server;
+mod wire;
