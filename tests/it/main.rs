@@ -3,3 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
 mod layers;
+mod server;
+mod wire;
