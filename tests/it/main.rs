@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
 mod layers;
+mod refusals;
 mod server;
 mod wire;
