@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
+mod crowd;
+mod door;
 mod layers;
 mod refusals;
 mod server;
+mod sessions;
 mod wire;

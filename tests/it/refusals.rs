@@ -132,7 +132,9 @@ fn bad_requests() -> Vec<(String, Vec<u8>, u16, &'static str)> {
     for method in ["GET", "PUT", "POST", "DELETE"] {
         add(&format!("{method} /_nothing"), if method == "PUT" { b"{}" } else { b"" }, 404, "not_found");
     }
-    for line in ["PUT /_roots", "DELETE /_status", "GET /_commit", "GET /_clear", "GET /_rollback", "PUT /_ss"] {
+    for line in
+        ["PUT /_roots", "DELETE /_status", "GET /_commit", "GET /_clear", "GET /_rollback", "PUT /_ss"]
+    {
         add(line, b"", 405, "method_not_allowed");
     }
     for line in ["POST /a/leaf", "PATCH /a/leaf", "BREW /a/leaf", "get /a/leaf", "TRACE /"] {
@@ -209,7 +211,9 @@ fn a_body_may_have_a_mebibyte_and_not_a_byte_more() {
     assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"));
     // A length that nobody could send is refused before anything of it comes.
     let mut never = Http::tcp(&server);
-    never.send(b"PUT /a/big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999999999\r\n\r\n").unwrap();
+    never
+        .send(b"PUT /a/big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999999999\r\n\r\n")
+        .unwrap();
     assert_eq!(never.answer().unwrap().status, 413);
     assert_eq!(state(&server), before);
 }
@@ -452,7 +456,10 @@ fn both_listeners_do_the_same() {
         assert_eq!(writes.call(&format!("PUT {path}"), &[], b"{\"x\":1}").unwrap().status, 200);
         let read = reads.call(&format!("GET {path}/"), &[], b"").unwrap();
         assert_eq!((read.status, read.text()), (200, "{\"x\":1}"));
-        assert_eq!(read.header("etag"), writes.call(&format!("GET {path}"), &[], b"").unwrap().header("etag"));
+        assert_eq!(
+            read.header("etag"),
+            writes.call(&format!("GET {path}"), &[], b"").unwrap().header("etag")
+        );
         assert_eq!(writes.call(&format!("DELETE {path}/x"), &[], b"").unwrap().status, 200);
         assert_eq!(reads.call(&format!("GET {path}/x"), &[], b"").unwrap().status, 404);
     }
