@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "store", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "store", "tree", "value"]),
-    ("http", &["api", "commit", "hub", "message", "path", "store", "tree", "value"]),
+    ("http", &["api", "commit", "hub", "path", "store", "tree", "value"]),
     ("door", &["api", "http", "path", "value"]),
     // Of the store it knows the types that messages carry, never a store.
     ("client", &["api", "commit", "message", "path", "store", "tree", "value"]),

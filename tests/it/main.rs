@@ -4,8 +4,12 @@
 
 mod concurrency;
 mod crash;
+mod crowd;
 mod data;
+mod door;
 mod layers;
 mod recovery;
+mod refusals;
 mod server;
+mod sessions;
 mod wire;
