@@ -17,13 +17,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["commit", "log", "path", "tree", "value"]),
     ("api", &["commit", "path", "store", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
-    ("hub", &["api", "commit", "message", "path", "store", "tree", "value"]),
-    ("session", &["api", "commit", "hub", "message", "path", "store", "tree", "value"]),
-    ("http", &["api", "commit", "hub", "message", "path", "store", "tree", "value"]),
+    ("read", &["api", "path", "store", "tree", "value"]),
+    ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
+    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
+    ("http", &["api", "commit", "hub", "message", "path", "read", "store", "tree", "value"]),
     ("door", &["api", "http", "path", "value"]),
-    // Of the store it knows the types that messages carry, never a store.
-    ("client", &["api", "commit", "message", "path", "store", "tree", "value"]),
-    ("daemon", &["api", "commit", "door", "http", "hub", "path", "session", "store", "value"]),
+    ("client", &["api", "commit", "message", "value"]),
+    ("daemon", &["commit", "door", "http", "hub", "session", "store"]),
     (
         "cli",
         &[
