@@ -11,6 +11,7 @@ pub mod log;
 pub mod message;
 pub mod migrate;
 pub mod path;
+pub mod read;
 pub mod session;
 pub mod store;
 pub mod tree;

@@ -382,7 +382,8 @@ fn garbled(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the answer isn't HTTP: {what}"))
 }
 
-fn fill(stream: &mut impl Read, buf: &mut Vec<u8>) -> io::Result<()> {
+/// Appends what a stream has, at least a byte; its end is an error.
+pub(super) fn fill(stream: &mut impl Read, buf: &mut Vec<u8>) -> io::Result<()> {
     let mut chunk = [0; 16 << 10];
     let got = loop {
         match stream.read(&mut chunk) {

@@ -4,12 +4,12 @@
 //! to a router that lost its power ends instead of waiting for ever.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::Target;
 use super::frames::{self, Decoder, Incoming};
-use super::http::{Failure, Stream, said};
+use super::http::{Failure, Stream, fill, said};
 use crate::api::error::Refusal;
 use crate::api::route::PUBSUB;
 use crate::commit::TegaId;
@@ -63,7 +63,7 @@ impl Session {
         let used = loop {
             match frames::handshake_answer(&head, nonce).map_err(Failure::NotReached)? {
                 Some(used) => break used,
-                None => read_some(&mut stream, &mut head).map_err(not_reached)?,
+                None => fill(&mut stream, &mut head).map_err(not_reached)?,
             }
         };
         let mut decoder = Decoder::default();
@@ -219,7 +219,7 @@ impl Session {
             };
             self.stream.set_patience(wait).map_err(|error| Lost(said(&error)))?;
             let mut bytes = Vec::new();
-            match read_some(&mut self.stream, &mut bytes) {
+            match fill(&mut self.stream, &mut bytes) {
                 Ok(()) => {
                     self.unanswered = 0;
                     self.decoder.push(&bytes);
@@ -249,21 +249,6 @@ impl Session {
 /// A regex as a word of a command line.
 pub fn regex_word(regex: &str) -> String {
     regex.replace('%', "%25").replace(' ', "%20").replace('\n', "%0A")
-}
-
-fn read_some(stream: &mut Stream, buf: &mut Vec<u8>) -> io::Result<()> {
-    let mut chunk = [0; 16 << 10];
-    let got = loop {
-        match stream.read(&mut chunk) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            got => break got?,
-        }
-    };
-    if got == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    buf.extend_from_slice(chunk.get(..got).unwrap_or_default());
-    Ok(())
 }
 
 /// The mask of a frame. It is no secret; without random numbers a fixed one does.

@@ -1,13 +1,11 @@
 //! # One tega seen from outside
 //!
 //! What the command line and the browser use to reach a server, and nothing of the server itself. A [`Target`] says
-//! where it is; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket and blocks, [`ws`]
-//! does that in an async program.
+//! where it is; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket. Both block.
 
 pub mod frames;
 pub mod http;
 pub mod live;
-pub mod ws;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -44,14 +44,9 @@ pub(super) async fn pump(connection: Connection, source: Box<dyn EventSource>, _
         match poll_fn(|cx| pump.poll(cx)).await {
             Step::End => return,
             Step::Heavy => {
-                let Pump { mut source, mut text, .. } = pump;
-                let counted = pump.connection;
-                (source, text) = smol::unblock(move || {
-                    source.heavy(&mut text);
-                    (source, text)
-                })
-                .await;
-                pump = Pump { connection: counted, source, text, written: pump.written, ended: pump.ended };
+                let Pump { connection, source, text, written, ended } = pump;
+                let Some((source, text)) = source.heavy(text).await else { return };
+                pump = Pump { connection, source, text, written, ended };
                 // A first state that doesn't fit into memory beside the others is not sent at all.
                 if !pump.connection.loan.grow(pump.text.len()) {
                     return;

@@ -1,15 +1,14 @@
 //! The server's own calls that act: transactions, rollback, snapshots, RPC.
 
-use super::encode::{Form, write_roots};
 use super::node::{committed, request_id, session};
 use super::{Context, Reply, Request, info};
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
 use crate::path::{Key, Path};
+use crate::read::write_candidate;
 use crate::store::{Error, Op, Receipt, Transaction};
-use crate::tree::Tree;
-use crate::value::{Value, write_string};
+use crate::value::Value;
 
 /// Answers a call that names no node.
 pub(super) fn handle(
@@ -110,24 +109,14 @@ fn candidate(context: &Context, txid: &str, internal: bool, done: impl FnOnce(Re
         Ok(roots) => roots,
         Err(error) => return done(Reply::refusal(&error.into())),
     };
-    let form = if internal { Form::Internal(context.store.ephemeral(&Path::TOP)) } else { Form::Plain };
-    context.heavy.run(move || done(Reply::json(candidate_text(&form, &roots))));
-}
-
-fn candidate_text(form: &Form, roots: &[(Key, Option<Tree>)]) -> String {
-    let mut out = String::new();
-    let live = roots.iter().filter_map(|(name, tree)| Some((name, tree.as_ref()?)));
-    // Without a bound on the nodes it can't come to an end early.
-    let mut unbounded = usize::MAX;
-    write_roots(form, live, &mut out, &mut unbounded);
-    for (name, _) in roots.iter().filter(|root| root.1.is_none()) {
-        out.pop();
-        out.push_str(if out.len() > 1 { "," } else { "" });
-        // Writing to a String can't fail.
-        let _ = write_string(name, &mut out);
-        out.push_str(":null}");
-    }
-    out
+    let store = context.store.clone();
+    context.heavy.run(move || {
+        let mut out = String::new();
+        done(match write_candidate(&store, &roots, internal, &mut out) {
+            Ok(()) => Reply::json(out),
+            Err(refusal) => Reply::refusal(&refusal),
+        });
+    });
 }
 
 /// The body of `/_rpc`: nothing, or an object with `args` and `kwargs`, either of which may be absent.

@@ -2,31 +2,26 @@
 //!
 //! First comes `event: state` with what is there now, then one `event: change` for each change, in order, as the
 //! WebSocket's NOTIFY says it plus `root`, `inc`, `version` and `position`. The `id` is the position, given with the
-//! last change of a commit, so that a client that resumes with `Last-Event-ID` never misses the rest of a commit. Where
-//! the history no longer reaches that far there is `event: gone` and the state again. A client that reads too slowly
+//! last change of a commit, so that a client that resumes with `Last-Event-ID` never misses the rest of a commit; and
+//! only of one that is durable, since a position that a power cut takes back is none to resume from. Where the history no longer reaches that far there is `event: gone` and the state again. A client that reads too slowly
 //! gets `event: lagging`, and the stream ends.
 //!
 //! This is a source of text without a socket: the door asks it for more when it's woken and has room.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use super::encode::{Form, Source, write_node, write_roots};
-use super::{Context, INLINE_NODES, Reply, Request};
+use super::{Context, Reply, Request};
 use crate::api::error::Refusal;
 use crate::api::route::{Method, Route};
 use crate::commit::Position;
+use crate::message::{Dialect, entry};
 use crate::path::Path;
-use crate::store::{Channel, Event, Notice, Ope, Since, View, Watch};
-use crate::tree::{Node, NodeRef, Pattern, SelectLimits, Stamp, Version};
+use crate::read::{Found, Heavy, INLINE_NODES, Selection, Source};
+use crate::store::{Channel, Event, Since, Store, View, Watch};
 use crate::value::write_string;
-
-/// A change whose value is longer than this is told without it.
-const MAX_INSTANCE: usize = 1 << 20;
-
-/// What the first state of a regex shows and looks at, at most.
-const STATE: SelectLimits = SelectLimits { matches: 10_000, visits: 1_000_000 };
 
 /// What to do after asking a source for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +30,7 @@ pub enum Flow {
     Idle,
     /// Something was appended, and there may be more.
     More,
-    /// The next part is long work: call [`Source::heavy`] where nobody waits.
+    /// The next part is long work: go on with [`EventSource::heavy`].
     Heavy,
     /// The stream is over.
     End,
@@ -46,9 +41,12 @@ pub trait EventSource: Send {
     /// Appends what comes next, about one commit's worth.
     fn next(&mut self, out: &mut String) -> Flow;
 
-    /// Appends what [`Flow::Heavy`] put off.
-    fn heavy(&mut self, out: &mut String);
+    /// Appends what [`Flow::Heavy`] put off, on another thread, and gives both back.
+    fn heavy(self: Box<Self>, out: String) -> Heavily;
 }
+
+/// A source and its text, once the long work is done; `None` where that failed.
+pub type Heavily = Pin<Box<dyn Future<Output = Option<(Box<dyn EventSource>, String)>> + Send>>;
 
 /// Whether a request asks for an event stream.
 pub fn wanted(request: &Request<'_>) -> bool {
@@ -73,12 +71,14 @@ pub struct Events {
     ahead: VecDeque<Ahead>,
     missed: VecDeque<Arc<Event>>,
     over: bool,
+    store: Store,
+    heavy: Heavy,
 }
 
 /// What is watched: the channel, and what its first state shows.
 enum What {
     Path(Path),
-    Regex { text: String, pattern: Option<Box<Pattern>> },
+    Regex(String),
 }
 
 /// Begins to watch. `wake` is called, from any thread, when there's something new.
@@ -97,11 +97,7 @@ fn subscribe(
 ) -> Result<Events, Refusal> {
     let (what, read) = match Route::parse(request.method, request.path, request.query)? {
         Route::Get { path, read } => (What::Path(path), read),
-        Route::Select { pattern: text, read } => {
-            // Read level by level it may not be a pattern for GET; then the stream begins without values.
-            let pattern = Pattern::parse(&text).ok().map(Box::new);
-            (What::Regex { text, pattern }, read)
-        }
+        Route::Select { pattern, read } => (What::Regex(pattern), read),
         _ => return Err(Refusal::bad("text/event-stream is for the path of a node or a regex")),
     };
     if read.version.is_some() || read.txid.is_some() || read.internal {
@@ -109,7 +105,7 @@ fn subscribe(
     }
     let channel = match &what {
         What::Path(path) => Channel::Path(path.clone()),
-        What::Regex { text, .. } => Channel::regex(text)?,
+        What::Regex(text) => Channel::regex(text)?,
     };
     let since: Option<Position> =
         match request.headers.last_event_id.map(str::trim).filter(|id| !id.is_empty()) {
@@ -129,7 +125,8 @@ fn subscribe(
         ahead.push_back(Ahead::State(Box::new(subscribed.view)));
     }
     let missed = missed.unwrap_or_default().into();
-    Ok(Events { watch, what, ahead, missed, over: false })
+    let (store, heavy) = (context.store.clone(), context.heavy.clone());
+    Ok(Events { watch, what, ahead, missed, over: false, store, heavy })
 }
 
 // Writing to a String can't fail, so results of `write!` are dropped below.
@@ -146,7 +143,7 @@ impl EventSource for Events {
             }
             Some(Ahead::State(view)) => {
                 let start = out.len();
-                if self.state(&view, out, INLINE_NODES) {
+                if self.state(&view, out, true) {
                     return Flow::More;
                 }
                 out.truncate(start);
@@ -173,46 +170,55 @@ impl EventSource for Events {
         }
     }
 
-    fn heavy(&mut self, out: &mut String) {
-        if let Some(Ahead::State(view)) = self.ahead.pop_front() {
-            self.state(&view, out, usize::MAX);
-        }
+    fn heavy(mut self: Box<Self>, mut out: String) -> Heavily {
+        let pool = self.heavy.clone();
+        Box::pin(pool.call(move || {
+            if let Some(Ahead::State(view)) = self.ahead.pop_front() {
+                self.state(&view, &mut out, false);
+            }
+            (self as Box<dyn EventSource>, out)
+        }))
     }
 }
 
 impl Events {
-    /// Appends what is there now. False: it has more nodes than `budget`.
-    fn state(&self, view: &View, out: &mut String, mut budget: usize) -> bool {
+    /// Appends what is there now. False: it's too much for `inline`, and what was appended is to be thrown away.
+    fn state(&self, view: &View, out: &mut String, inline: bool) -> bool {
         let position = view.position().0;
         let _ = write!(out, "event: state\nid: {position}\ndata: {{\"position\":{position}");
-        let whole = match &self.what {
+        let source = Source::Present(view.clone());
+        match &self.what {
             What::Path(path) => {
                 out.push_str(",\"path\":");
                 let _ = write_string(&path.to_string(), out);
-                if path.is_empty() {
+                if let Ok(found) = Found::new(&self.store, source, path.clone(), false) {
+                    let start = out.len();
                     out.push_str(",\"instance\":");
-                    let roots = view.roots().map(|(name, root)| (name, &root.present));
-                    write_roots(&Form::Plain, roots, out, &mut budget)
-                } else if let Some(node) = view.node(path) {
-                    out.push_str(",\"instance\":");
-                    write_node(&Form::Plain, path, node, out, &mut budget)
-                } else {
-                    true
+                    if inline && !found.write_small(INLINE_NODES, out) {
+                        return false;
+                    }
+                    if !inline && found.write(out).is_err() {
+                        truncated(out, start);
+                    }
                 }
             }
             // A regex may visit every node, whatever it finds.
-            What::Regex { .. } if budget <= INLINE_NODES => false,
-            What::Regex { text, pattern } => {
+            What::Regex(_) if inline => return false,
+            What::Regex(text) => {
                 out.push_str(",\"regex\":");
                 let _ = write_string(text, out);
-                if let Some(pattern) = pattern {
-                    matches(view, pattern, out);
+                // As a channel it's one expression; read level by level it may be none, and then there are no values.
+                if let Ok(selection) = Selection::new(&self.store, source, text, false) {
+                    let start = out.len();
+                    out.push_str(",\"instances\":");
+                    if selection.write_instances(out).is_err() {
+                        truncated(out, start);
+                    }
                 }
-                true
             }
-        };
+        }
         out.push_str("}\n\n");
-        whole
+        true
     }
 
     /// Appends what this watcher sees of an event.
@@ -220,74 +226,20 @@ impl Events {
         let notices = self.watch.notices(event);
         for (i, notice) in notices.iter().enumerate() {
             out.push_str("event: change\n");
-            if let Some(position) = event.position.filter(|_| i + 1 == notices.len()) {
+            if let Some(position) = event.position.filter(|_| event.durable && i + 1 == notices.len()) {
                 let _ = writeln!(out, "id: {}", position.0);
             }
             out.push_str("data: ");
-            write_change(notice, event, out);
+            entry::write(event, notice, Dialect::Second, out);
             out.push_str("\n\n");
         }
     }
 }
 
-/// `,"instances":{"PATH":VALUE, …}`, cut at [`STATE`] with `"truncated":true`.
-fn matches(view: &View, pattern: &Pattern, out: &mut String) {
-    let source = Source::Present(view.clone());
-    let Ok(found) = pattern.select(source.trees(), STATE) else {
-        out.push_str(",\"truncated\":true");
-        return;
-    };
-    out.push_str(",\"instances\":{");
-    for (i, found) in found.iter().enumerate() {
-        out.push_str(if i > 0 { "," } else { "" });
-        let path = Path::from_checked(found.keys.clone());
-        let _ = write_string(&path.to_string(), out);
-        out.push(':');
-        let mut unbounded = usize::MAX;
-        write_node(&Form::Plain, &path, found.node, out, &mut unbounded);
-    }
-    out.push('}');
-}
-
-fn write_value(node: &Node, out: &mut String, mut budget: usize) -> bool {
-    // The plain form doesn't show stamps.
-    let node: NodeRef<'_> = node.with_stamp(Stamp::version(Version(0)));
-    write_node(&Form::Plain, &Path::TOP, node, out, &mut budget)
-}
-
-fn write_change(notice: &Notice, event: &Event, out: &mut String) {
-    let ope = match notice.ope {
-        Ope::Put => "PUT",
-        Ope::Delete => "DELETE",
-        Ope::Rollback => "ROLLBACK",
-    };
-    let _ = write!(out, "{{\"ope\":\"{ope}\",\"path\":");
-    let _ = write_string(&notice.path.to_string(), out);
-    let by = event.by.as_ref().map_or("anonymous", |id| id.as_str());
-    let _ = write!(out, ",\"tega_id\":\"{by}\"");
-    if let Some(node) = &notice.instance {
-        let start = out.len();
-        out.push_str(",\"instance\":");
-        let value = out.len();
-        // A node is at least two bytes of text, so one of more nodes than this is too long as well.
-        if !write_value(node, out, MAX_INSTANCE / 2) || out.len() - value > MAX_INSTANCE {
-            out.truncate(start);
-            out.push_str(",\"truncated\":true");
-        }
-    }
-    if let Some(version) = notice.back_to {
-        let _ = write!(out, ",\"backto\":{version}");
-    }
-    let root = notice.path.root().and_then(|name| event.roots.iter().find(|root| root.0 == *name));
-    if let Some((name, incarnation, version)) = root {
-        out.push_str(",\"root\":");
-        let _ = write_string(name, out);
-        let _ = write!(out, ",\"inc\":\"{incarnation}\",\"version\":{version}");
-    }
-    if let Some(position) = event.position {
-        let _ = write!(out, ",\"position\":{}", position.0);
-    }
-    let _ = write!(out, ",\"by\":\"{by}\"}}");
+/// Says, in place of what began at `start`, that it's too much to be told.
+fn truncated(out: &mut String, start: usize) {
+    out.truncate(start);
+    out.push_str(",\"truncated\":true");
 }
 
 #[cfg(test)]

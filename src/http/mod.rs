@@ -7,8 +7,8 @@
 //!                                                       └→ store, hub
 //! ```
 //!
-//! No handler waits. A read takes the published state and encodes it at once; one of more than [`INLINE_NODES`] nodes
-//! goes to a small pool of threads ([`heavy`]). A write is submitted with a completion that answers when the commit
+//! No handler waits. A read takes the published state and encodes it at once; one of more than
+//! [`INLINE_NODES`](crate::read::INLINE_NODES) nodes goes to a small pool of threads ([`Heavy`]). A write is submitted with a completion that answers when the commit
 //! is what its durability asks for, refusals included. So a handler can be called from an event loop.
 //!
 //! Every refusal is JSON, from the one table in `api::error`. A success of a write has an empty body, since the
@@ -32,9 +32,7 @@
 mod answer;
 mod call;
 mod condition;
-mod encode;
 pub mod events;
-mod heavy;
 mod info;
 mod node;
 pub mod reply;
@@ -46,17 +44,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{Answer, Waiting, answer};
-pub use heavy::Heavy;
 pub use reply::Reply;
 
 use crate::api::error::Refusal;
 use crate::api::route::{self, Method, Route};
 use crate::hub::Hub;
+use crate::read::Heavy;
 use crate::store::Store;
 use crate::value::Value;
-
-/// A read of at most so many nodes is encoded where it was asked for; a bigger one on another thread.
-pub const INLINE_NODES: usize = 4096;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +124,8 @@ pub struct Context {
 impl Context {
     /// A context over these, started now.
     pub fn new(store: Store, hub: Hub) -> Context {
-        Context { store, hub, heavy: Heavy::new(), door: None, started: Instant::now() }
+        let heavy = hub.heavy().clone();
+        Context { store, hub, heavy, door: None, started: Instant::now() }
     }
 }
 

@@ -3,43 +3,18 @@
 use std::fmt::Write as _;
 
 use super::condition::{etag, expect, refused, unchanged};
-use super::encode::{Form, Source, source, write_node, write_roots};
-use super::{Context, Headers, INLINE_NODES, Reply, Request, call};
+use super::{Context, Headers, Reply, Request, call};
 use crate::api::error::Refusal;
 use crate::api::query;
 use crate::api::route::{Read, Write};
 use crate::commit::{Incarnation, TegaId};
 use crate::path::{Key, Path};
+use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{self, Error, Op, Receipt, Store, Transaction};
-use crate::tree::{Match, Pattern, SelectLimits};
-use crate::value::{Value, write_string};
-
-/// What a regex may find and look at.
-pub(super) const SELECT: SelectLimits = SelectLimits { matches: 100_000, visits: 5_000_000 };
+use crate::value::Value;
 
 /// The longest request ID, in characters.
 const MAX_REQUEST_ID: usize = 64;
-
-/// A read's answer before its encoding.
-struct Found {
-    source: Source,
-    form: Form,
-    path: Path,
-}
-
-impl Found {
-    /// The body, if it has at most so many nodes.
-    fn encode(&self, mut budget: usize) -> Option<String> {
-        let mut out = String::with_capacity(64);
-        let whole = if self.path.is_empty() {
-            write_roots(&self.form, self.source.trees(), &mut out, &mut budget)
-        } else {
-            let node = self.source.node(&self.path)?;
-            write_node(&self.form, &self.path, node, &mut out, &mut budget)
-        };
-        whole.then_some(out)
-    }
-}
 
 /// `GET`: the value of a node, or all roots.
 pub(super) fn get(
@@ -56,13 +31,16 @@ pub(super) fn get(
     if head.status == 304 {
         return done(head);
     }
-    match found.encode(INLINE_NODES) {
-        Some(body) => done(Reply { body, ..head }),
-        None => context.heavy.run(move || {
-            let body = found.encode(usize::MAX).unwrap_or_default();
-            done(Reply { body, ..head });
-        }),
+    let mut body = String::with_capacity(64);
+    if found.write_small(INLINE_NODES, &mut body) {
+        return done(Reply { body, ..head });
     }
+    context.heavy.run(move || {
+        done(match found.write(&mut body) {
+            Ok(()) => Reply { body, ..head },
+            Err(refusal) => Reply::refusal(&refusal.at(found.path())),
+        });
+    });
 }
 
 /// Looks the node up, and says what the answer's head is.
@@ -72,40 +50,32 @@ fn find(
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
-    let source = source(context, read, path.root())?;
+    let source = Source::of(&context.store, path.root(), read.version, read.txid.as_deref())?;
+    let found = Found::new(&context.store, source, path, read.internal)?;
+    // Another form is another representation, for which there's no second tag; and what is ephemeral has no version.
+    let tagged = !read.internal && found.source().ephemeral(&context.store, found.path()).is_empty();
     let mut head = Reply::empty(200);
-    let mut ephemeral = Vec::new();
-    if let Some(root) = path.root() {
-        let node = source.node(&path).ok_or_else(|| Refusal::not_found(&path))?;
-        let present = read.txid.is_none() && read.version.is_none();
-        // Below a leaf of the versioned state there's nothing ephemeral.
-        if present && (node.stamp.is_ephemeral() || matches!(node.kind, crate::tree::Kind::Container(_))) {
-            ephemeral = context.store.ephemeral(&path);
-        }
-        if let Some(version) = node.stamp.as_version().filter(|_| read.txid.is_none()) {
-            head.headers.push(("Tega-Version", version.to_string().into()));
-            if let Some(incarnation) = incarnation(context, &source, root, read) {
-                let tag = etag(incarnation, version);
-                // Another form is another representation, for which there's no second tag.
-                if ephemeral.is_empty() && !read.internal && unchanged(headers, &tag) {
-                    head.status = 304;
-                }
-                head.headers.push(("ETag", tag.into()));
+    if let (Some(root), Some(node)) = (found.path().root(), found.node())
+        && let Some(version) = node.stamp.as_version().filter(|_| read.txid.is_none())
+    {
+        head.headers.push(("Tega-Version", version.to_string().into()));
+        if let Some(incarnation) = incarnation(found.source(), root) {
+            let tag = etag(incarnation, version);
+            if tagged && unchanged(headers, &tag) {
+                head.status = 304;
             }
+            head.headers.push(("ETag", tag.into()));
         }
-    } else if read.internal {
-        ephemeral = context.store.ephemeral(&path);
     }
-    let cache = if ephemeral.is_empty() && !read.internal { "no-cache" } else { "no-store" };
-    head.headers.push(("Cache-Control", cache.into()));
-    let form = if read.internal { Form::Internal(ephemeral) } else { Form::Plain };
-    Ok((Found { source, form, path }, head))
+    head.headers.push(("Cache-Control", if tagged { "no-cache" } else { "no-store" }.into()));
+    Ok((found, head))
 }
 
-fn incarnation(context: &Context, source: &Source, root: &Key, read: &Read) -> Option<Incarnation> {
+fn incarnation(source: &Source, root: &Key) -> Option<Incarnation> {
     match source {
         Source::Present(view) => Some(view.root(root)?.incarnation),
-        Source::Trees(_) => Some(context.store.at(root, read.version?).ok()?.incarnation),
+        Source::Past(_, past) => Some(past.incarnation),
+        Source::Candidate(_) => None,
     }
 }
 
@@ -116,56 +86,20 @@ pub(super) fn select(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let prepare = || -> Result<(Pattern, Source), Refusal> {
-        let pattern = Pattern::parse(pattern).map_err(|e| Refusal::bad(e.to_string()))?;
-        if read.version.is_some() {
-            return Err(Refusal::bad("version= and regex_flag exclude each other: each root has its own"));
-        }
-        Ok((pattern, source(context, &read, None)?))
-    };
-    let (pattern, source) = match prepare() {
-        Ok(ready) => ready,
+    let selection = Source::of(&context.store, None, read.version, read.txid.as_deref())
+        .and_then(|source| Selection::new(&context.store, source, pattern, read.internal));
+    let selection = match selection {
+        Ok(selection) => selection,
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
-    let ephemeral = if read.internal { context.store.ephemeral(&Path::TOP) } else { Vec::new() };
-    let form = if read.internal { Form::Internal(ephemeral) } else { Form::Plain };
     // A regex may visit every node, so it's never run where others wait.
     context.heavy.run(move || {
-        done(match pattern.select(source.trees(), SELECT) {
-            Ok(matches) => {
-                let mut out = String::from("{");
-                for (i, found) in matches.into_iter().enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
-                    write_match(&form, found, &mut out);
-                }
-                out.push('}');
-                Reply::json(out).with("Cache-Control", "no-store")
-            }
-            Err(error) => Reply::refusal(&Refusal::new("too_large", error.to_string())),
+        let mut out = String::new();
+        done(match selection.write(&mut out) {
+            Ok(()) => Reply::json(out).with("Cache-Control", "no-store"),
+            Err(refusal) => Reply::refusal(&refusal),
         });
     });
-}
-
-/// `"PATH":{"groups":[["r",null],…],"instance":…}`. Writing to a String can't fail, so those results are dropped.
-fn write_match(form: &Form, found: Match<'_>, out: &mut String) {
-    let path = Path::from_checked(found.keys);
-    let _ = write_string(&path.to_string(), out);
-    out.push_str(":{\"groups\":[");
-    for (i, level) in found.groups.iter().enumerate() {
-        out.push_str(if i > 0 { ",[" } else { "[" });
-        for (j, group) in level.iter().enumerate() {
-            out.push_str(if j > 0 { "," } else { "" });
-            match group {
-                Some(text) => drop(write_string(text, out)),
-                None => out.push_str("null"),
-            }
-        }
-        out.push(']');
-    }
-    out.push_str("],\"instance\":");
-    let mut unbounded = usize::MAX;
-    write_node(form, &path, found.node, out, &mut unbounded);
-    out.push('}');
 }
 
 /// `PUT`: a node's value, or the call of an RPC in the form that the Go driver has for it.

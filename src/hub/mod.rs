@@ -28,13 +28,12 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use smol::lock::Semaphore;
-
 use crate::api::error::Refusal;
 pub use crate::api::rpc::RpcError;
 use crate::commit::TegaId;
 use crate::message;
 use crate::path::Path;
+use crate::read::Heavy;
 use crate::store::{Channel, SessionId, Store};
 use crate::tree::Kind;
 use crate::value::Value;
@@ -56,12 +55,9 @@ struct Shared {
     state: Mutex<State>,
     /// The last notifications as they were encoded, for the other subscribers of the same channels.
     fanout: Mutex<Fanout>,
-    /// Large reads are encoded off the sessions' thread, so many at a time.
-    large_reads: Arc<Semaphore>,
+    /// Where large reads are encoded, whoever asks.
+    heavy: Heavy,
 }
-
-/// Large reads that are encoded at the same time. Each may take as much memory as its answer.
-const LARGE_READS: usize = 2;
 
 /// What one hub holds at most.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +146,7 @@ impl Hub {
             store,
             state: Mutex::new(State::new(limits)),
             fanout: Mutex::default(),
-            large_reads: Arc::new(Semaphore::new(LARGE_READS)),
+            heavy: Heavy::new(),
         };
         Hub { shared: Arc::new(shared) }
     }
@@ -164,8 +160,9 @@ impl Hub {
         self.shared.fanout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn large_reads(&self) -> Arc<Semaphore> {
-        self.shared.large_reads.clone()
+    /// The one pool for answers that take long, of sessions and of REST.
+    pub fn heavy(&self) -> &Heavy {
+        &self.shared.heavy
     }
 
     /// The server's own tega ID.

@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::INLINE_NODES;
 use super::live::{Live, channel_of, text_of};
 use super::machine::Step;
-use super::read;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, Frame, Hub, Outbox, Scope};
 use crate::message::body::{self, Ask, Get, Subscribe, Writes};
-use crate::message::{self, Kind, entry};
+use crate::message::{self, ChannelName, Kind, entry};
 use crate::path::Path;
+use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{Event, Store, Transaction, notices_of};
 use crate::value::Value;
 
@@ -21,21 +20,45 @@ pub(super) type Open = Arc<Mutex<HashSet<u32>>>;
 
 /// A read to be run on a thread that may take its time.
 pub(super) struct Large {
-    store: Store,
-    get: Get,
+    read: Read,
     seq: u32,
     tega_id: TegaId,
 }
 
+enum Read {
+    Node(Found),
+    Matches(Selection),
+}
+
 impl Large {
-    /// Reads, and returns the RESPONSE.
+    /// Writes the RESPONSE.
     pub(super) fn run(self) -> String {
         let mut frame = String::new();
         message::response_head(&mut frame, self.seq, Kind::Get.as_str(), self.tega_id.as_str());
-        if let Err(refusal) = read::large(&self.store, &self.get, &mut frame) {
-            refusal.write(&mut frame);
+        let start = frame.len();
+        frame.push_str("{\"value\":");
+        let written = match &self.read {
+            Read::Node(found) => found.write(&mut frame),
+            Read::Matches(selection) => selection.write(&mut frame),
+        };
+        match (written, &self.read) {
+            (Ok(()), Read::Node(found)) => stamp(found, &mut frame),
+            (Ok(()), Read::Matches(_)) => frame.push('}'),
+            (Err(refusal), _) => {
+                frame.truncate(start);
+                refusal.write(&mut frame);
+            }
         }
         frame
+    }
+}
+
+/// Ends the body of a GET: with the node's version, where it has one.
+fn stamp(found: &Found, frame: &mut String) {
+    match found.node().map(|node| node.stamp.as_version()) {
+        Some(Some(version)) => frame.push_str(&format!(",\"version\":{version}}}")),
+        Some(None) => frame.push_str(",\"ephemeral\":true}"),
+        None => frame.push('}'),
     }
 }
 
@@ -104,20 +127,27 @@ impl Asking<'_> {
         Ok(Step::Go)
     }
 
+    /// `{"value":…[,"version":N | ,"ephemeral":true]}`; for a regex the value is `{PATH:{"groups":…,"instance":…}}`.
     fn get(&self, get: Get, out: &mut Vec<Frame>) -> Result<Step, Refusal> {
-        let mut frame = self.head();
-        match read::small(self.store, &get, &mut frame)? {
-            read::Outcome::Done => {
+        let read = if get.regex {
+            let word = get.path.as_deref().ok_or_else(|| Refusal::bad("a regex needs a path"))?;
+            let source = Source::of(self.store, None, get.version, None)?;
+            let text = ChannelName { word, regex: true }.regex();
+            Read::Matches(Selection::new(self.store, source, &text, get.internal)?)
+        } else {
+            let path = get.path.as_deref().map_or(Ok(Path::TOP), Path::from_wire)?;
+            let source = Source::of(self.store, path.root(), get.version, None)?;
+            let found = Found::new(self.store, source, path, get.internal)?;
+            let mut frame = self.head();
+            frame.push_str("{\"value\":");
+            if found.write_small(INLINE_NODES, &mut frame) {
+                stamp(&found, &mut frame);
                 out.push(Frame::Own(frame));
-                Ok(Step::Go)
+                return Ok(Step::Go);
             }
-            read::Outcome::Large => Ok(Step::Large(Large {
-                store: self.store.clone(),
-                get,
-                seq: self.seq,
-                tega_id: self.hub.own_id().clone(),
-            })),
-        }
+            Read::Node(found)
+        };
+        Ok(Step::Large(Large { read, seq: self.seq, tega_id: self.hub.own_id().clone() }))
     }
 
     /// Opens the request, and returns what closes it: from any thread, with the answer.
@@ -192,19 +222,16 @@ impl Asking<'_> {
             _ => {}
         }
         if !ask.regex && (ask.state || (resumes && subscribed.missed.is_none())) {
-            let (start, mut budget) = (frame.len(), INLINE_NODES);
+            let start = frame.len();
             frame.push_str(",\"value\":");
             let path = ask.name().path().map_err(|e| Refusal::bad(e.to_string()))?;
-            let whole = match view.node(&path) {
-                Some(node) => crate::tree::write_json(node, &mut frame, &mut budget).is_ok(),
-                None => {
-                    frame.push_str("null");
-                    true
+            match Found::new(self.store, Source::Present(view.clone()), path, false) {
+                Err(_) => frame.push_str("null"),
+                Ok(found) if found.write_small(INLINE_NODES, &mut frame) => {}
+                Ok(_) => {
+                    frame.truncate(start);
+                    frame.push_str(",\"truncated\":true");
                 }
-            };
-            if !whole {
-                frame.truncate(start);
-                frame.push_str(",\"truncated\":true");
             }
         }
         frame.push('}');

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use smol::lock::Semaphore;
-
 use super::ask::{Asking, Large, Open};
 use super::live::Live;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, End, Frame, Hub, Joining, Outbox, Scope};
 use crate::message::{self, FromClient, body, entry};
+use crate::read::Heavy;
 use crate::store::{Event, Store, Watch};
 
 /// A session of one connection. It begins with a SESSION frame and ends when it's dropped.
@@ -52,9 +51,9 @@ impl Machine {
         self.live.as_ref().map_or(&self.peer, |live| live.tega_id.as_str())
     }
 
-    /// What bounds the reads that run elsewhere, over all sessions.
-    pub(super) fn large_reads(&self) -> Arc<Semaphore> {
-        self.hub.large_reads()
+    /// Where large reads run.
+    pub(super) fn heavy(&self) -> &Heavy {
+        self.hub.heavy()
     }
 
     fn speaks_second(&self) -> bool {

@@ -5,15 +5,16 @@
 //!
 //! **How it's built.** `machine` takes one text frame at a time and does what it asks: `ask` answers a
 //! REQUEST, reads from the store and submits to it; `live` listens and publishes. Frames to be sent are pushed to a
-//! list; they know no socket and no clock. `read` encodes what a GET found, `socket` is the one file with the stream, the timers and the order of things:
+//! list; they know no socket and no clock. `socket` is the one file with the stream, the timers and the order of
+//! things:
 //!
 //! - One task a session, one round at a time: take every frame that is there, up to a share; send what came of them
 //!   and what others left in the outbox; flush once. No task, no channel and no thread for a request.
 //! - A GET is answered at once. A write is submitted, and the committer's thread puts the answer into the outbox and
 //!   wakes the task only if it was asleep. So answers may overtake each other, but writes are submitted in the order in
 //!   which they came, and a GET sees every write that was answered before it was sent.
-//! - A read of more than [`INLINE_NODES`] nodes, of a regex or of the internal form is encoded on a thread of its own, few
-//!   at a time, and this session reads on when it's done.
+//! - A read of more than [`INLINE_NODES`](crate::read::INLINE_NODES) nodes or of a regex is encoded by the server's pool
+//!   for such work, and this session reads on when it's done.
 //! - Notifications are fetched from the store's watch, and one encoding serves all sessions
 //!   that listen to the same channels.
 //!
@@ -33,7 +34,6 @@
 mod ask;
 mod live;
 mod machine;
-mod read;
 mod socket;
 
 use std::time::Duration;
@@ -41,12 +41,6 @@ use std::time::Duration;
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 pub use socket::serve;
-
-/// A read of at most so many nodes is encoded by the session itself.
-pub const INLINE_NODES: usize = 4_096;
-
-/// The longest answer, in bytes. A larger part of the tree is read in pieces.
-pub const MAX_ANSWER: usize = 16 << 20;
 
 /// What one session may take.
 #[derive(Clone, Copy, Debug)]

@@ -75,7 +75,7 @@ struct Socket<S> {
     /// A frame that is being sent in fragments: what is left of it.
     partial: Option<Bytes>,
     /// The read that runs elsewhere; nothing more is read from the peer until it's done.
-    large: Option<Pin<Box<dyn Future<Output = String> + Send>>>,
+    large: Option<Pin<Box<dyn Future<Output = Option<String>> + Send>>>,
     /// The watch may have events.
     poked: bool,
     /// A close frame was sent.
@@ -171,17 +171,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn run(&mut self, large: Large) {
-        let permits = self.machine.large_reads();
-        self.large = Some(Box::pin(async move {
-            let _permit = permits.acquire_arc().await;
-            smol::unblock(move || large.run()).await
-        }));
+        self.large = Some(Box::pin(self.machine.heavy().call(move || large.run())));
     }
 
     fn poll_large(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         let Some(large) = &mut self.large else { return Ok(()) };
         if let Poll::Ready(frame) = large.as_mut().poll(cx) {
             self.large = None;
+            let Some(frame) = frame else {
+                return self.close(cx, End { code: 1011, reason: "a read failed".into() });
+            };
             self.fresh.push(Frame::Own(frame));
             self.enqueue(cx)?;
         }

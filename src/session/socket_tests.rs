@@ -1,6 +1,8 @@
 //! Conversations over a socket.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,21 +12,17 @@ use async_tungstenite::tungstenite::{Bytes, Message};
 use futures_util::StreamExt;
 use smol::net::{TcpListener, TcpStream};
 
-use super::tests::{World, id, path, value};
+use super::tests::{World, id};
 use super::*;
-use crate::client::Target;
-use crate::client::ws::{Client, Error, Incoming};
 use crate::hub::End;
-use crate::message::{Kind, body};
-use crate::store::Since;
-use crate::value::Value;
+use crate::message::MAX_MESSAGE;
 
 /// A server on a port of its own, for as long as `test` runs.
-fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<World>, Target) -> F) {
+fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<World>, SocketAddr) -> F) {
     let world = Arc::new(World::new());
     smol::block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let target = Target::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let address = listener.local_addr().unwrap();
         let executor = Rc::new(smol::LocalExecutor::new());
         let (accepting, spawner) = (world.clone(), Rc::downgrade(&executor));
         let accept = async move {
@@ -34,11 +32,9 @@ fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Wor
                 stream.set_nodelay(true).unwrap();
                 let world = accepting.clone();
                 let session = async move {
-                    // The door has a handshake of its own.
-                    let accepted = async_tungstenite::accept_async_with_config(stream, Some(config())).await;
-                    if let Ok(ws) = accepted {
-                        serve(ws, &world.hub, &world.store, peer.to_string(), limits).await;
-                    }
+                    // The handshake is the door's.
+                    let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
+                    serve(ws, &world.hub, &world.store, peer.to_string(), limits).await;
                 };
                 if let Some(executor) = spawner.upgrade() {
                     executor.spawn(session).detach();
@@ -46,15 +42,44 @@ fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Wor
             }
         };
         executor.spawn(accept).detach();
-        executor.run(test(world.clone(), target)).await;
+        executor.run(test(world.clone(), address)).await;
     });
 }
 
-async fn raw(target: &Target) -> WebSocketStream<TcpStream> {
-    let Target::Tcp { host, port } = target else { panic!() };
-    let stream = TcpStream::connect((host.as_str(), *port)).await.unwrap();
+async fn raw(address: SocketAddr) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    async_tungstenite::client_async(format!("ws://{}/_pubsub", target.host()), stream).await.unwrap().0
+    WebSocketStream::from_raw_socket(stream, Role::Client, None).await
+}
+
+/// A client that has begun a session.
+struct Peer(WebSocketStream<TcpStream>);
+
+impl Peer {
+    async fn new(address: SocketAddr, id: &str) -> Peer {
+        let mut peer = Peer(raw(address).await);
+        assert_eq!(peer.ask(&format!("SESSION {id} local")).await, "SESSIONACK global");
+        peer
+    }
+
+    async fn say(&mut self, frame: &str) {
+        self.0.send(Message::text(frame)).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> String {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn ask(&mut self, frame: &str) -> String {
+        self.say(frame).await;
+        self.hear().await
+    }
 }
 
 /// The code that the server closes with, whatever comes before.
@@ -70,95 +95,76 @@ async fn close_code(ws: &mut WebSocketStream<TcpStream>) -> u16 {
 
 #[test]
 fn pipelined_requests_are_all_answered_over_a_socket() {
-    with_server(Limits { open: 8, ..Limits::default() }, |_world, target| async move {
-        let mut client = Client::connect(&target, &id("me")).await.unwrap();
-        assert_eq!(client.server(), "global");
-        let mut open = std::collections::BTreeSet::new();
-        for n in 0..100i64 {
-            let put = body::put(&Value::from(n), None, false);
-            open.insert(client.send(Kind::Put, Some(&format!("a.k{n}")), &put).await.unwrap());
-            open.insert(client.send(Kind::Get, Some("a"), "{}").await.unwrap_or_default());
+    with_server(Limits { open: 8, ..Limits::default() }, |_world, address| async move {
+        let mut peer = Peer::new(address, "me").await;
+        for n in 0..100 {
+            peer.say(&format!("REQUEST {} PUT me a.k{n}\n{{\"value\":{n}}}", 2 * n)).await;
+            peer.say(&format!("REQUEST {} GET me a\n{{}}", 2 * n + 1)).await;
         }
+        let mut open: BTreeSet<String> = (0..200).map(|seq| seq.to_string()).collect();
         while !open.is_empty() {
-            match client.next().await.unwrap() {
-                Incoming::Answer { seq, .. } => assert!(open.remove(&seq)),
-                other => panic!("{other:?}"),
-            }
+            let answer = peer.hear().await;
+            assert!(open.remove(answer.split(' ').nth(1).unwrap()), "{answer}");
         }
-        let (all, version) = client.get(Some(&path("a"))).await.unwrap();
-        assert_eq!((all.as_object().unwrap().members().len(), version), (100, Some(99)));
-        let missing = client.get(Some(&path("b"))).await.unwrap_err();
-        assert_eq!(missing.exit_code(), 3);
-        client.close().await;
+        let all = peer.ask("REQUEST 1 GET me a\n{}").await;
+        assert_eq!(all.matches("\"k").count(), 100);
+        assert!(all.ends_with(",\"version\":99}"), "{all}");
     });
 }
 
 #[test]
 fn subscribers_get_notices_and_calls_over_a_socket() {
-    with_server(Limits::default(), |world, target| async move {
-        let mut one = Client::connect(&target, &id("one")).await.unwrap();
-        let mut two = Client::connect(&target, &id("two")).await.unwrap();
-        let at = one.subscribe("a", false, None, false).await.unwrap();
-        two.subscribe("a", false, Some(&Since::Position(at.position)), false).await.unwrap();
+    with_server(Limits::default(), |world, address| async move {
+        let mut one = Peer::new(address, "one").await;
+        let mut two = Peer::new(address, "two").await;
+        for peer in [&mut one, &mut two] {
+            peer.say("SUBSCRIBE a local False").await;
+            // Frames are taken in order, so that with this answer the subscription stands.
+            peer.ask("REQUEST 1 GET None None\n{}").await;
+        }
         world.put("a.b", "1");
-        for client in [&mut one, &mut two] {
-            match client.next().await.unwrap() {
-                Incoming::Notify(entries) => {
-                    assert_eq!(entries[0].path, path("a.b"));
-                    assert_eq!(entries[0].instance, Some(Value::from(1i64)));
-                }
-                other => panic!("{other:?}"),
-            }
+        for peer in [&mut one, &mut two] {
+            let notify = peer.hear().await;
+            assert!(notify.starts_with("NOTIFY\n[{\"ope\":\"PUT\",\"path\":\"a.b\""), "{notify}");
         }
-        let leaf = body::put(&Value::from("%one.f"), None, true);
-        one.write(Kind::Put, Some(&path("r.f")), &leaf).await.unwrap();
-        let arguments = value(r#"{"args":[1],"kwargs":{}}"#);
-        let answering = async {
-            match one.next().await.unwrap() {
-                Incoming::Call { seq, caller, arguments, .. } => {
-                    assert_eq!(caller.as_deref(), Some("two"));
-                    one.answer(seq, Ok(arguments.get("args").unwrap())).await.unwrap();
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        let (result, ()) = smol::future::zip(two.call(&path("r.f"), &arguments), answering).await;
-        assert_eq!(result.unwrap(), value("[1]"));
-        two.publish(&path("a"), &Value::from("hi")).await.unwrap();
-        match one.next().await.unwrap() {
-            Incoming::Message { channel, tega_id, body } => {
-                assert_eq!(
-                    (channel.as_str(), tega_id.as_str(), body),
-                    ("a", "two", value(r#"{"message":"hi"}"#))
-                );
-            }
-            other => panic!("{other:?}"),
-        }
+        one.ask("REQUEST 2 PUT one r.f\n{\"value\":\"%one.f\",\"ephemeral\":true}").await;
+        two.say("REQUEST 3 RPC two r.f\n{\"args\":[1],\"kwargs\":{}}").await;
+        let call = one.hear().await;
+        let words: Vec<&str> = call.split([' ', '\n']).collect();
+        assert_eq!((words[0], words[2], words[3]), ("REQUEST", "RPC", "two"), "{call}");
+        one.say(&format!("RESPONSE {} RPC two\n[1]", words[1])).await;
+        assert_eq!(two.hear().await, "RESPONSE 3 RPC global\n[1]");
+        two.say("PUBLISH a\n{\"message\":\"hi\"}").await;
+        assert_eq!(one.hear().await, "MESSAGE a two\n{\"message\":\"hi\"}");
         world.hub.end_all(&End { code: 1001, reason: "stopping".into() });
-        assert_eq!(one.next().await, Err(Error::Closed { code: 1001, reason: "stopping".into() }));
+        assert_eq!(close_code(&mut one.0).await, 1001);
     });
 }
 
 #[test]
 fn a_long_answer_comes_in_fragments_that_a_client_puts_together() {
-    with_server(Limits::default(), |world, target| async move {
+    with_server(Limits::default(), |world, address| async move {
         let text = format!("\"{}\"", "x".repeat(900_000));
         world.put("a.b", &text);
-        let mut client = Client::connect(&target, &id("me")).await.unwrap();
-        assert_eq!(client.get(Some(&path("a.b"))).await.unwrap().0, value(&text));
+        let mut ws = raw(address).await;
+        ws.send(Message::text("SESSION me local 2")).await.unwrap();
+        let mut peer = Peer(ws);
+        peer.hear().await;
+        let answer = peer.ask("REQUEST 1 GET me a.b\n{}").await;
+        assert!(answer.contains(&text), "{} bytes", answer.len());
     });
 }
 
 #[test]
 fn what_is_no_text_of_this_grammar_closes_the_socket_with_a_code() {
-    with_server(Limits::default(), |_world, target| async move {
+    with_server(Limits::default(), |_world, address| async move {
         for (message, code) in [
             (Message::text("SUBSCRIBE a local False"), 4000),
             (Message::text("HELLO"), 4000),
             (Message::binary(vec![1, 2, 3]), 4000),
-            (Message::text("x".repeat(crate::message::MAX_MESSAGE + 1)), 1009),
+            (Message::text("x".repeat(MAX_MESSAGE + 1)), 1009),
         ] {
-            let mut ws = raw(&target).await;
+            let mut ws = raw(address).await;
             // The server may close before it has taken all of it.
             let _ = ws.send(message).await;
             assert_eq!(close_code(&mut ws).await, code);
@@ -169,21 +175,17 @@ fn what_is_no_text_of_this_grammar_closes_the_socket_with_a_code() {
 #[test]
 fn a_peer_that_says_nothing_first_is_sent_away() {
     let limits = Limits { first_frame: Duration::from_millis(1), ..Limits::default() };
-    with_server(limits, |_world, target| async move {
-        assert_eq!(close_code(&mut raw(&target).await).await, 4000);
+    with_server(limits, |_world, address| async move {
+        assert_eq!(close_code(&mut raw(address).await).await, 4000);
     });
 }
 
 #[test]
 fn a_silent_peer_is_pinged_and_then_forgotten() {
     let limits = Limits { ping: Duration::from_millis(5), ..Limits::default() };
-    with_server(limits, |world, target| async move {
-        // Raw bytes, so that nothing answers the pings: a handshake, then one masked frame.
-        let Target::Tcp { host, port } = &target else { panic!() };
-        let stream = TcpStream::connect((host.as_str(), *port)).await.unwrap();
-        let (ws, _) =
-            async_tungstenite::client_async(format!("ws://{}/_pubsub", target.host()), stream).await.unwrap();
-        let mut ws = WebSocketStream::from_raw_socket(ws.into_inner(), Role::Client, None).await;
+    with_server(limits, |world, address| async move {
+        // Raw bytes after the first frame, so that nothing answers the pings.
+        let mut ws = raw(address).await;
         ws.send(Message::text("SESSION quiet local")).await.unwrap();
         let mut stream = ws.into_inner();
         let mut all = Vec::new();
@@ -193,7 +195,7 @@ fn a_silent_peer_is_pinged_and_then_forgotten() {
         assert_eq!(all.windows(2).filter(|bytes| *bytes == ping).count(), 3, "{all:?}");
         assert!(world.hub.ids().is_empty());
         // One that answers stays, for much longer than the quiet one.
-        let mut lively = raw(&target).await;
+        let mut lively = raw(address).await;
         lively.send(Message::text("SESSION lively local")).await.unwrap();
         let mut pings = 0;
         while pings < 10 {
@@ -220,18 +222,18 @@ fn a_session_can_be_served_on_any_thread() {
 
 #[test]
 fn a_subscriber_that_takes_nothing_is_closed_as_lagging_and_slows_nobody() {
-    with_server(Limits::default(), |world, target| async move {
-        let mut slow = raw(&target).await;
+    with_server(Limits::default(), |world, address| async move {
+        let mut slow = raw(address).await;
         slow.send(Message::text("SESSION slow local")).await.unwrap();
         slow.send(Message::text("SUBSCRIBE a local False")).await.unwrap();
-        let mut quick = Client::connect(&target, &id("quick")).await.unwrap();
+        let mut quick = Peer::new(address, "quick").await;
         while world.hub.channels().is_empty() {
-            quick.get(None).await.unwrap();
+            quick.ask("REQUEST 1 GET None None\n{}").await;
         }
-        let large = body::put(&Value::from("x".repeat(60_000)), None, false);
+        let large = format!("REQUEST 1 PUT None a.b\n{{\"value\":\"{}\"}}", "x".repeat(60_000));
         let mut puts = 0;
         while world.hub.ids().contains(&id("slow")) {
-            quick.write(Kind::Put, Some(&path("a.b")), &large).await.unwrap();
+            quick.ask(&large).await;
             puts += 1;
             assert!(puts < 10_000, "it's still there");
         }

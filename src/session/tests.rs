@@ -9,6 +9,7 @@ use super::*;
 use crate::commit::TegaId;
 use crate::hub::{End, Hub, Outbox};
 use crate::path::Path;
+use crate::read::INLINE_NODES;
 use crate::store::{Ope, Options, Store, Transaction};
 use crate::value::Value;
 

@@ -17,13 +17,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["commit", "log", "path", "tree", "value"]),
     ("api", &["commit", "path", "store", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
-    ("hub", &["api", "commit", "message", "path", "store", "tree", "value"]),
-    ("session", &["api", "commit", "hub", "message", "path", "store", "tree", "value"]),
-    ("http", &["api", "commit", "hub", "path", "store", "tree", "value"]),
+    ("read", &["api", "path", "store", "tree", "value"]),
+    ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
+    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
+    ("http", &["api", "commit", "hub", "message", "path", "read", "store", "tree", "value"]),
     ("door", &["api", "http", "path", "value"]),
-    // Of the store it knows the types that messages carry, never a store.
-    ("client", &["api", "commit", "message", "path", "store", "tree", "value"]),
-    ("daemon", &["api", "commit", "door", "http", "hub", "path", "session", "store", "value"]),
+    ("client", &["api", "commit", "message", "value"]),
+    ("daemon", &["commit", "door", "http", "hub", "session", "store"]),
     (
         "cli",
         &[
@@ -58,17 +58,18 @@ fn modules_use_only_the_layers_below_them() {
         let up = uses.iter().filter(|to| !below.contains(to));
         faults.extend(up.map(|to| format!("{from} uses {to}, which stands above it")));
     }
-    assert!(faults.is_empty(), "new arrows between modules:\n{}", faults.join("\n"));
     for module in &modules {
         assert!(LAYERS.iter().any(|(name, _)| name == module), "src/{module} has no place in the table");
     }
     // An arrow that nobody needs any more goes from the table too.
     for (from, uses) in LAYERS {
         for to in *uses {
-            let used = edges.contains_key(&((*from).to_string(), (*to).to_string()));
-            assert!(used, "{from} doesn't use {to} any more: take it out of the table");
+            if !edges.contains_key(&((*from).to_string(), (*to).to_string())) {
+                faults.push(format!("{from} doesn't use {to} any more: take it out of the table"));
+            }
         }
     }
+    assert!(faults.is_empty(), "the arrows between modules changed:\n{}", faults.join("\n"));
 }
 
 /// Every `crate::MODULE` outside of tests, with the first place where it stands.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::http::events::Heavily;
 
 /// Says numbers up to the one that the test allows, after a first part that is long work; ends after three.
 pub(super) struct Counting {
@@ -33,9 +34,12 @@ impl EventSource for Counting {
         Flow::More
     }
 
-    fn heavy(&mut self, out: &mut String) {
-        self.begun = true;
-        out.push_str(&format!("data: {}\n\n", "s".repeat(500_000)));
+    fn heavy(mut self: Box<Self>, mut out: String) -> Heavily {
+        Box::pin(async move {
+            self.begun = true;
+            out.push_str(&format!("data: {}\n\n", "s".repeat(500_000)));
+            Some((self as Box<dyn EventSource>, out))
+        })
     }
 }
 

@@ -1,10 +1,12 @@
-//! A small pool for answers that would hold the event loop: two jobs at a time, the others wait in order.
+//! A small pool for answers that would hold an event loop: two jobs at a time, the others wait in order.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Jobs that run at the same time: enough that one big answer doesn't hold up another.
+/// Jobs that run at the same time: enough that one big answer doesn't hold up another. Each may take as much memory as
+/// its answer.
 const AT_ONCE: usize = 2;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -35,6 +37,23 @@ impl Heavy {
             let pool = self.clone();
             smol::unblock(move || pool.work()).detach();
         }
+    }
+
+    /// Runs a job on another thread; the future is what it returns, or `None` where it panicked. Where the future is
+    /// dropped before the job's turn, it isn't run.
+    pub fn call<T, F>(&self, job: F) -> impl Future<Output = Option<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (sender, receiver) = smol::channel::bounded(1);
+        self.run(move || {
+            if !sender.is_closed() {
+                // Nobody waits any more where it fails.
+                let _ = sender.try_send(job());
+            }
+        });
+        async move { receiver.recv().await.ok() }
     }
 
     fn work(&self) {
@@ -73,5 +92,12 @@ mod tests {
         let mut done: Vec<i32> = receiver.iter().collect();
         done.sort_unstable();
         assert_eq!(done, (0..20).filter(|n| n % 7 != 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_call_gives_what_its_job_returned_and_nothing_when_it_panicked() {
+        let pool = Heavy::new();
+        assert_eq!(smol::block_on(pool.call(|| 7)), Some(7));
+        assert_eq!(smol::block_on(pool.call(|| -> u8 { panic!("on purpose") })), None);
     }
 }

@@ -1,0 +1,51 @@
+//! # What a GET finds, and its text
+//!
+//! REST and the WebSocket sessions read the same way: a node or all roots, of the present, of a kept version or as a
+//! transaction would leave them, plain or in the `internal` form, or every node that a regex selects. This is that
+//! reading, once, with one set of limits:
+//!
+//! ```text
+//! Source::of ─→ Found      one node, or all roots ─┐
+//!           └─→ Selection  what a regex matches   ─┴→ write → text
+//! ```
+//!
+//! A [`Source`] holds the trees that it was made with, so an answer is of one moment, however late it is encoded.
+//!
+//! **Time.** Looking something up is quick, writing it may not be. An event loop writes with a budget of
+//! [`INLINE_NODES`] nodes; where that doesn't do, it throws the text away and lets a thread of [`Heavy`] write it all.
+//! A regex may visit every node, whatever it finds, and is never run on an event loop.
+//!
+//! **Memory.** An answer has at most [`MAX_ANSWER`] bytes, and of those that are encoded off the loop only a few are
+//! made at a time.
+//!
+//! **How it fails.** A [`Refusal`]: there's no such node, version or transaction, what was asked for together excludes each
+//! other, or it's too much and is to be read in parts.
+//!
+//! What it isn't: the heads of answers (ETags, versions, a RESPONSE's line), which belong to `http` and `session`.
+
+mod found;
+mod heavy;
+mod source;
+
+pub use found::{Found, Selection, write_candidate};
+pub use heavy::Heavy;
+pub use source::Source;
+
+use crate::api::error::Refusal;
+use crate::tree::SelectLimits;
+
+/// A read of at most so many nodes is encoded where it was asked for; a bigger one on another thread.
+pub const INLINE_NODES: usize = 4_096;
+
+/// The longest answer, in bytes. A larger part of the tree is read in pieces.
+pub const MAX_ANSWER: usize = 64 << 20;
+
+/// What one regex may find and look at.
+pub const SELECT: SelectLimits = SelectLimits { matches: 100_000, visits: 5_000_000 };
+
+fn too_long() -> Refusal {
+    Refusal::new("too_large", format!("the answer is longer than {} MiB; read it in parts", MAX_ANSWER >> 20))
+}
+
+#[cfg(test)]
+mod tests;
