@@ -116,7 +116,8 @@ fn a_call_whose_owner_goes_says_that_it_may_have_happened() {
     line.shutdown(Shutdown::Both).unwrap();
     let answer = caller.next();
     assert!(answer.contains("outcome_unknown"), "{answer}");
-    // Its ephemeral leaf went with it; one that stays names somebody who isn't there.
+    // Its ephemeral leaf goes with it, before any commit that comes now; one that stays names somebody who isn't there.
+    assert_eq!(http(&server, "PUT /kept/g", &[], "1").status, 200);
     assert_eq!(http(&server, "POST /_rpc?path=fn.f", &[], "{}").status, 404);
     let gone = http(&server, "POST /_rpc?path=kept.f", &[], "{}");
     assert_eq!((gone.status, gone.code().as_str()), (503, "no_owner"));
