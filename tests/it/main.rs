@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
+mod cli;
 mod concurrency;
 mod crash;
 mod crowd;
 mod data;
 mod door;
 mod layers;
+mod readme;
 mod recovery;
 mod refusals;
 mod server;
