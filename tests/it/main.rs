@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
 mod cli;
+mod cli_live;
 mod concurrency;
 mod crash;
 mod crowd;
