@@ -15,11 +15,16 @@ use super::words;
 use crate::api::error::exit_code;
 use crate::api::route::{Route, Write};
 use crate::message::Kind;
+use crate::message::ops::MAX_OPS;
 use crate::path::{Key, Path};
-use crate::value::Value;
+use crate::value::{Limits, MAX_TEXT, Value};
 
 /// How often a commit is sent again while its outcome is unknown.
 const REPEATS: usize = 3;
+
+/// The most that one commit takes: operations, and bytes of their JSON. Less than a message may have, for what wraps
+/// them in it.
+const MOST: (usize, usize) = (MAX_OPS, MAX_TEXT);
 
 /// Commits operations as one. They are sent again under the same request ID while the outcome is unknown.
 pub(super) fn commit(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
@@ -65,16 +70,68 @@ pub(super) fn commit(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
 /// `tega tx`
 pub(super) fn tx(typed: &Typed) -> Result<(), Fault> {
     let mut ops = Vec::new();
+    let mut size = 0;
     for (at, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Fault::error(format!("standard input: {error}")))?;
         let op = words::operation(&line)
             .map_err(|why| Fault::error(format!("line {}: {why}; nothing done", at + 1)))?;
+        size += op.as_ref().map_or(0, size_of);
         ops.extend(op);
+        if ops.len() > MOST.0 || size > MOST.1 {
+            return Err(Fault::error(format!(
+                "line {}: a transaction has at most {} operations and {} bytes; nothing done",
+                at + 1,
+                MOST.0,
+                MOST.1
+            )));
+        }
     }
     if ops.is_empty() {
         return Ok(());
     }
     commit(typed, ops)
+}
+
+/// What an operation takes in a commit, its comma included.
+fn size_of(op: &Value) -> usize {
+    op.to_string().len() + 1
+}
+
+/// Commits an import: as one where that is possible, else as few, one after the other.
+fn commit_import(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
+    let groups = groups(ops, MOST);
+    let count = groups.len();
+    if count > 1 {
+        note(&format!("more than one transaction takes: {count} of them, one after the other"));
+    }
+    for (at, group) in groups.into_iter().enumerate() {
+        commit(typed, group).map_err(|fault| match at {
+            0 => fault,
+            _ => Fault {
+                message: format!("{}; {at} of {count} transactions are done", fault.message),
+                ..fault
+            },
+        })?;
+    }
+    Ok(())
+}
+
+/// Operations in their order, in groups of at most so many and so many bytes. One that is larger is a group by itself,
+/// for the server to refuse.
+fn groups(ops: Vec<Value>, most: (usize, usize)) -> Vec<Vec<Value>> {
+    let mut groups = Vec::new();
+    let (mut group, mut size) = (Vec::new(), 0);
+    for op in ops {
+        let more = size_of(&op);
+        if !group.is_empty() && (group.len() == most.0 || size + more > most.1) {
+            groups.push(std::mem::take(&mut group));
+            size = 0;
+        }
+        size += more;
+        group.push(op);
+    }
+    groups.push(group);
+    groups
 }
 
 /// How a file is written.
@@ -112,7 +169,8 @@ pub(super) fn import(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     }
     let (place, files) = match typed.args.as_slice() {
         [] => return Err(Fault::usage("usage: tega import [PATH] FILE…")),
-        [path, file] if path != "-" && !FilePath::new(path).exists() => {
+        // A directory is no file: `/` is the top, and a root may be called `etc`.
+        [path, file] if path != "-" && (!FilePath::new(path).exists() || FilePath::new(path).is_dir()) => {
             (Some(data::path(path)?), std::slice::from_ref(file))
         }
         files => (None, files),
@@ -138,12 +196,14 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
         data::text_of(opened, "it")?
     };
     let value = match format {
-        Format::Json => words::json(&text).map_err(Fault::error)?,
+        // An export of the top may be longer than any one value.
+        Format::Json => Value::parse_with(&text, Limits::wrapped())
+            .map_err(|error| Fault::error(format!("bad JSON: {error}")))?,
         Format::Yaml => data::yaml(&text, "it")?,
         Format::Flat if place.is_some() => {
             return Err(Fault::usage("PATH=JSON lines hold their paths; give none"));
         }
-        Format::Flat => return commit(typed, flat_ops(&text)?),
+        Format::Flat => return commit_import(typed, flat_ops(&text)?),
     };
     let path = match (place, name) {
         (Some(place), _) => place.clone(),
@@ -155,7 +215,7 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
         (None, None) => return Err(Fault::usage("a path is needed: tega import PATH -")),
     };
     if path.is_empty() {
-        return commit(typed, roots_of(&value)?);
+        return commit_import(typed, roots_of(&value)?);
     }
     let write = Write { by: remote.by.clone(), ..Write::default() };
     remote.change(&Route::Put { path, write, ephemeral: false }, Some(&value)).map(drop)
@@ -212,6 +272,17 @@ mod tests {
         let texts: Vec<String> = ops.iter().map(Value::to_string).collect();
         assert_eq!(texts, [r#"{"put":"a","value":{"x":1}}"#, r#"{"put":"[\"b.c\"]","value":{}}"#]);
         assert!(roots_of(&Value::from(1i64)).is_err());
+    }
+
+    #[test]
+    fn operations_are_grouped_in_order_by_number_and_size() {
+        let ops: Vec<Value> = (0..5).map(Value::from).collect();
+        let numbers = |most| -> Vec<usize> { groups(ops.clone(), most).iter().map(Vec::len).collect() };
+        assert_eq!(numbers((5, 100)), [5]);
+        assert_eq!(numbers((2, 100)), [2, 2, 1]);
+        assert_eq!(numbers((5, 6)), [3, 2]);
+        assert_eq!(numbers((5, 1)), [1; 5]);
+        assert_eq!(groups(ops.clone(), (2, 100)).concat(), ops);
     }
 
     #[test]

@@ -371,7 +371,8 @@ const IMPORT: &[Flag] = &[
     Flag::TokenFile,
 ];
 const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, NAME.flat holds PATH=JSON lines; a first argument that is no\n\
-file is the path to put the one file at. - reads standard input.";
+file is the path to put the one file at. - reads standard input. PATH=JSON lines or roots that are more than one\n\
+transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
 const BENCH: &[Flag] = &[
     Flag::Own,

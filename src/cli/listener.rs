@@ -1,7 +1,7 @@
 //! The session of `tega cli`: a thread that prints what comes while the commands go on.
 
 use std::io::Write as _;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::show::note;
 use crate::client::Target;
 use crate::client::live::{Event, Lost, Session};
 use crate::commit::TegaId;
-use crate::message::{self, Scope};
+use crate::message::{self, Kind, Scope};
 use crate::path::Path;
 use crate::value::Value;
 
@@ -64,6 +64,14 @@ impl Listener {
         self.send(frame)
     }
 
+    /// Ends the session once the server has dealt with all that was sent, and what came by then is printed.
+    pub(super) fn finish(self) {
+        drop(self.frames);
+        if self.thread.join().is_err() {
+            note("the session's thread ended by a panic");
+        }
+    }
+
     fn send(&self, frame: String) -> Result<(), Fault> {
         self.frames.send(frame).map_err(|_| Fault::error("the session ended; subscribe again"))
     }
@@ -71,10 +79,18 @@ impl Listener {
 
 fn listen(mut session: Session, queue: &Receiver<String>, target: &Target) {
     loop {
-        for frame in queue.try_iter() {
-            if let Err(error) = session.send(&frame) {
-                return note(&format!("{target}: {error}"));
+        let over = loop {
+            match queue.try_recv() {
+                Ok(frame) => {
+                    if let Err(error) = session.send(&frame) {
+                        return note(&format!("{target}: {error}"));
+                    }
+                }
+                Err(error) => break error == TryRecvError::Disconnected,
             }
+        };
+        if over {
+            return finish(session, target);
         }
         match session.next(Some(Instant::now() + TURN)) {
             Ok(None) => {}
@@ -84,6 +100,17 @@ fn listen(mut session: Session, queue: &Receiver<String>, target: &Target) {
             }
         }
     }
+}
+
+/// Frames are taken in order: the answer to one more question says that all before it are through.
+fn finish(mut session: Session, target: &Target) {
+    if let Err(failure) = session.request(Kind::Get, "-", live::NO_QUESTION) {
+        return note(&live::lost(target, &failure).message);
+    }
+    while let Ok(Some(event)) = session.next(Some(Instant::now())) {
+        print(&event);
+    }
+    session.close();
 }
 
 /// What came, as YAML. That nobody reads it ends the commands, not this.

@@ -23,6 +23,9 @@ use crate::value::Value;
 /// The longest pause between two attempts to connect again.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// The body of a GET that is refused at sight, and so costs nothing: its answer says that what was sent before is through.
+pub(super) const NO_QUESTION: &str = "{\"version\":\"-\"}";
+
 /// The tega ID of a session: the one given, or one that nobody else has.
 pub(super) fn session_id(given: Option<TegaId>) -> Result<TegaId, Fault> {
     if let Some(id) = given {
@@ -319,7 +322,7 @@ pub(super) fn send_message(
     let sent = session.send(&frame).map_err(|error| Failure::Unknown(error.to_string()));
     // A PUBLISH isn't answered. Frames are taken in order, so the answer to a question that can't cost anything says
     // that the message is through.
-    let answered = sent.and_then(|()| session.request(Kind::Get, "-", "{\"version\":\"-\"}"));
+    let answered = sent.and_then(|()| session.request(Kind::Get, "-", NO_QUESTION));
     // The question itself is refused: that is its answer.
     let _refused = answered.map_err(|failure| lost(target, &failure))?;
     match session.next(Some(Instant::now())) {

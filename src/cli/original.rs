@@ -64,6 +64,9 @@ pub(super) fn cli(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
             }
         }
     }
+    if let Some(listener) = cli.listener {
+        listener.finish();
+    }
     Ok(if person { 0 } else { code })
 }
 

@@ -99,12 +99,8 @@ impl Out {
 
     /// Writes rows as aligned columns, the first row being the heading, which only a terminal gets.
     pub(super) fn table(&mut self, rows: &[Vec<String>]) -> Result<(), Fault> {
-        let text = table(rows);
         let skip = usize::from(!self.terminal);
-        for line in text.lines().skip(skip) {
-            self.line(line)?;
-        }
-        Ok(())
+        self.text(&table(rows.get(skip..).unwrap_or_default()))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::api::route::Route;
 use crate::commit::TegaId;
 use crate::hub::{Scope, SessionInfo};
 use crate::path::{Key, Path};
-use crate::store::Past;
+use crate::store::{Error, Past};
 use crate::tree;
 use crate::value::Value;
 
@@ -93,7 +93,7 @@ fn told(value: &Value) -> Reply {
     Reply::json(value.to_string()).with("Cache-Control", "no-store")
 }
 
-fn answer(outcome: Result<Value, crate::store::Error>) -> Reply {
+fn answer(outcome: Result<Value, Error>) -> Reply {
     match outcome {
         Ok(value) => told(&value),
         Err(error) => Reply::refusal(&error.into()),
@@ -101,11 +101,15 @@ fn answer(outcome: Result<Value, crate::store::Error>) -> Reply {
 }
 
 /// `[{"a":[0,1,2]}, …]`: the kept versions of each root but the present one.
-fn old(context: &Context) -> Result<Value, crate::store::Error> {
+fn old(context: &Context) -> Result<Value, Error> {
     let view = context.store.view();
     let mut roots = Vec::new();
     for (name, root) in view.roots() {
-        let kept = context.store.history(name)?;
+        // A root of nothing but ephemeral nodes has no version to keep.
+        let kept = match context.store.history(name) {
+            Err(Error::NotFound { .. }) => Vec::new(),
+            kept => kept?,
+        };
         let versions = kept.iter().map(|past| past.version).filter(|version| *version < root.version);
         roots.push(by_name([(name.clone(), list(versions.map(|version| Value::from(version.0))))]));
     }
@@ -159,8 +163,7 @@ fn diff(context: &Context, root: &Key, from: i64, to: Option<i64>) -> Reply {
     let present = || {
         let kept = context.store.history(root)?;
         let last = kept.last().map(|past| past.version.0);
-        last.and_then(|v| i64::try_from(v).ok())
-            .ok_or(crate::store::Error::NoVersion { root: root.clone(), version: 0 })
+        last.and_then(|v| i64::try_from(v).ok()).ok_or(Error::NoVersion { root: root.clone(), version: 0 })
     };
     let differences = to.map_or_else(present, Ok).and_then(|to| context.store.diff(root, from, to));
     let differences = match differences {

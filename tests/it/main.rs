@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic; clippy knows #[test] functions only")]
 
+mod cli;
+mod cli_live;
 mod concurrency;
 mod crash;
 mod crowd;
@@ -9,6 +11,7 @@ mod data;
 mod door;
 mod drivers;
 mod layers;
+mod readme;
 mod recovery;
 mod refusals;
 mod server;

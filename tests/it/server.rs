@@ -354,6 +354,15 @@ pub(crate) fn ok(server: &Server, args: &[impl AsRef<OsStr>], stdin: &str) -> St
     out
 }
 
+/// Asks again and again until the answer is yes; each question is one to a server, which sets the pace.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut question: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !question() {
+        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+    }
+}
+
 #[test]
 fn a_server_starts_answers_restarts_and_stops() {
     let mut server = Server::start();
