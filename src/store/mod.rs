@@ -51,6 +51,7 @@
 //! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.
 
 mod batch;
+mod check;
 mod committer;
 mod compact;
 mod error;
@@ -83,6 +84,7 @@ use crate::value::Value;
 
 use shared::{Done, Guard, Shared, Submission, locked, now_ms};
 
+pub use check::Check;
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
 pub use import::{Base, ImportError, import};
