@@ -79,10 +79,11 @@ use std::time::Instant;
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Directory, Log, Medium, Offset};
 use crate::path::{Key, Path};
+use crate::system::now_ms;
 use crate::tree::{Difference, Map, Tree};
 use crate::value::Value;
 
-use shared::{Done, Guard, Shared, Submission, locked, now_ms};
+use shared::{Done, Guard, Shared, Submission, locked};
 
 pub use check::Check;
 pub use error::{Error, OpenError};
