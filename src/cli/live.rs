@@ -12,7 +12,7 @@ use super::words;
 use crate::api::route::{Read, Route};
 use crate::client::Target;
 use crate::client::http::{Failure, request_id};
-use crate::client::live::{Event, Lost, Session, regex_word};
+use crate::client::live::{Event, Lost, Session};
 use crate::commit::{Incarnation, TegaId};
 use crate::message::{self, Kind, Scope, body, entry};
 use crate::path::{Key, Path};
@@ -87,7 +87,7 @@ impl Following {
     fn new(typed: &Typed) -> Result<Following, Fault> {
         let regex = typed.has(Flag::Regex);
         let word = match regex {
-            true => regex_word(typed.arg(0)),
+            true => message::channel_word(typed.arg(0), true).into_owned(),
             false => data::node(typed.arg(0))?.to_wire(),
         };
         let (target, id) = (remote::target(typed)?, session_id(remote::tega_id(typed)?)?);

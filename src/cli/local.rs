@@ -1,5 +1,6 @@
 //! `log` and `import --from-tega`: a data directory without a server.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -8,11 +9,10 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::serve::data_dir;
 use super::show::{Out, note};
-use crate::commit::TegaId;
+use crate::commit::{Commit, Edit, Position, TegaId, Touched};
 use crate::log;
 use crate::migrate::{self, Import, ImportedBase, ImportedOp};
-use crate::path::Path;
-use crate::store::{Op, Options, Store, Transaction};
+use crate::store::{self, Base, Check, Options};
 
 /// `tega log`
 pub(super) fn log(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
@@ -39,7 +39,10 @@ pub(super) fn log(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 fn repair(dir: &FilePath) -> Result<(), Fault> {
     let said = |error: log::LogError| Fault::error(error.to_string());
     let medium = log::Directory::open(dir).map_err(said)?;
-    let done = log::repair(Box::new(medium), &mut |_, _| Ok(())).map_err(said)?;
+    // A good checksum over a record that doesn't follow from those before it is damage too.
+    let mut check = Check::new();
+    let done =
+        log::repair(Box::new(medium), &mut |offset, record| check.record(offset, record)).map_err(said)?;
     note(&format!(
         "damage at offset {}: {}; {} records kept, {} behind the damage dropped; the log as it was is {}",
         done.offset.0, done.reason, done.records, done.dropped, done.kept_as
@@ -58,60 +61,69 @@ pub(super) fn import_original(typed: &Typed, out: &mut Out) -> Result<(), Fault>
     for line in import.warnings.iter().chain(&import.differences) {
         note(line);
     }
+    for id in strangers(&import) {
+        note(&format!("{id:?} is no tega ID here; its commits are shown as anonymous"));
+    }
+    let (bases, commits) = (bases(&import), commits(&import));
     let dir = data_dir(typed);
-    let options = Options { history: import.commits.len().clamp(10, 1000), ..Options::default() };
-    let store = Store::open(&dir, options).map_err(|error| Fault::error(error.to_string()))?;
-    let loaded = load(&store, &import);
-    store.close();
-    let count = loaded?;
+    store::import(&dir, &Options::default(), &bases, &commits)
+        .map_err(|error| Fault::error(format!("{}: {error}", dir.display())))?;
     out.line(&format!(
-        "{count} commits of {} from {} to {}",
+        "{} roots and {} commits of {} from {} to {}",
+        bases.len(),
+        commits.len(),
         import.tega_id,
         import.file.display(),
         dir.display()
     ))
 }
 
-/// Commits what the log holds, in its order. A root that is there already is refused before anything is done: an
-/// import mixed into other data could not be told from it.
-fn load(store: &Store, import: &Import) -> Result<usize, Fault> {
-    let roots = import.bases.iter().map(|base| &base.root);
-    let touched = import.commits.iter().flat_map(|commit| commit.versions.iter().map(|(root, _)| root));
-    let view = store.view();
-    if let Some(root) = roots.chain(touched).find(|root| view.root(root).is_some()) {
-        return Err(Fault::error(format!(
-            "the data directory has a root {root} already; import into a new one"
-        )));
-    }
-    let said = |error: crate::store::Error| Fault::error(crate::api::error::Refusal::from(error).message);
-    for base in &import.bases {
-        store.commit(transaction(Some(&import.tega_id), vec![put_base(base)])).map_err(said)?;
-    }
+/// The roots to start from. The original doesn't say when its snapshot was taken: at the first commit after it at the
+/// latest.
+fn bases(import: &Import) -> Vec<Base> {
+    let time_ms = import.commits.iter().find_map(|commit| commit.time_ms).unwrap_or(0);
+    let base = |base: &ImportedBase| Base {
+        root: base.root.clone(),
+        version: base.version,
+        time_ms,
+        value: base.value.clone(),
+        versions: base.versions.clone(),
+    };
+    import.bases.iter().map(base).collect()
+}
+
+/// The commits after them. One without a time, which is a rollback, has that of the one before.
+fn commits(import: &Import) -> Vec<Commit> {
+    let mut time_ms = import.commits.iter().find_map(|commit| commit.time_ms).unwrap_or(0);
+    let mut commits = Vec::with_capacity(import.commits.len());
     for commit in &import.commits {
-        let ops: Vec<Op> = commit.ops.iter().map(op).collect();
-        if ops.is_empty() {
-            continue;
-        }
-        store.commit(transaction(commit.tega_id.as_deref(), ops)).map_err(said)?;
+        time_ms = commit.time_ms.unwrap_or(time_ms);
+        let touched = commit.versions.iter().map(|(root, version)| {
+            let rollback = commit.rollback.as_ref().filter(|rollback| rollback.root == *root);
+            let rollback_to = rollback.map(|rollback| rollback.to);
+            Touched { root: root.clone(), version: *version, incarnation: None, rollback_to }
+        });
+        commits.push(Commit {
+            position: Position(0),
+            time_ms,
+            by: commit.tega_id.as_deref().and_then(|id| TegaId::new(id).ok()),
+            roots: touched.collect(),
+            edits: commit.ops.iter().map(edit).collect(),
+            request: None,
+        });
     }
-    Ok(import.bases.len() + import.commits.len())
+    commits
 }
 
-fn transaction(by: Option<&str>, ops: Vec<Op>) -> Transaction {
-    let by = by.and_then(|id| TegaId::new(id).ok());
-    Transaction { ops, ..Transaction::new(by) }
+/// Authors that are no tega IDs here: the original takes any text.
+fn strangers(import: &Import) -> BTreeSet<&str> {
+    let authors = import.commits.iter().filter_map(|commit| commit.tega_id.as_deref());
+    authors.filter(|id| TegaId::new(id).is_err()).collect()
 }
 
-fn put_base(base: &ImportedBase) -> Op {
-    let path = Path::from_checked(vec![base.root.clone()]);
-    Op::Put { path, value: base.value.clone(), expect: None, ephemeral: false }
-}
-
-fn op(op: &ImportedOp) -> Op {
+fn edit(op: &ImportedOp) -> Edit {
     match op {
-        ImportedOp::Put { path, value } => {
-            Op::Put { path: path.clone(), value: value.clone(), expect: None, ephemeral: false }
-        }
-        ImportedOp::Delete { path } => Op::Delete { path: path.clone(), expect: None },
+        ImportedOp::Put { path, value } => Edit::Put(path.clone(), value.clone()),
+        ImportedOp::Delete { path } => Edit::Delete(path.clone()),
     }
 }

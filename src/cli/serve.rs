@@ -165,7 +165,7 @@ fn own_id(typed: &Typed) -> Result<TegaId, Fault> {
     if let Some(id) = super::remote::tega_id(typed)? {
         return Ok(id);
     }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = crate::system::host_name();
     TegaId::new(&id_of_host(&name)).map_err(|error| Fault::error(format!("{error}; give one with --id")))
 }
 

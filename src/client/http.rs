@@ -229,11 +229,6 @@ impl Client {
         Client { target, patience: ANSWER_TIMEOUT, open: None }
     }
 
-    /// As [`Client::new`], with another limit for silence during an answer.
-    pub fn with_patience(target: Target, patience: Duration) -> Client {
-        Client { patience, ..Client::new(target) }
-    }
-
     /// Where the server is.
     pub fn target(&self) -> &Target {
         &self.target

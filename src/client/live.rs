@@ -104,11 +104,12 @@ impl Session {
     }
 
     /// Asks for something and waits for the answer; what comes in between waits for [`Session::next`]. `word` is the
-    /// path or channel as it stands in a command line: `Path::to_wire`, [`regex_word`], or `-`.
+    /// path or channel as it stands in a command line: `Path::to_wire`, [`message::channel_word`], or `-`.
     pub fn request(&mut self, kind: Kind, word: &str, body: &str) -> Result<Result<Value, Refusal>, Failure> {
         self.seq = self.seq.wrapping_add(1);
         let seq = self.seq;
-        let frame = format!("REQUEST {seq} {} {} {word}\n{body}", kind.as_str(), self.tega_id);
+        let mut frame = String::new();
+        message::request_word(&mut frame, seq, kind, Some(&self.tega_id), Some(word), body);
         self.send(&frame).map_err(|error| Failure::Unknown(said(&error)))?;
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
@@ -244,11 +245,6 @@ impl Session {
         frames::ping(mask(), &mut bytes);
         self.stream.write_all(&bytes).map_err(|error| Lost(said(&error)))
     }
-}
-
-/// A regex as a word of a command line.
-pub fn regex_word(regex: &str) -> String {
-    regex.replace('%', "%25").replace(' ', "%20").replace('\n', "%0A")
 }
 
 /// The mask of a frame. It is no secret; without random numbers a fixed one does.

@@ -1,11 +1,11 @@
 //! The one sink of the `log` facade: lines on standard error.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::clock;
+use crate::system::now_ms;
 
 struct Sink;
 
@@ -28,17 +28,12 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(now_ms(), record);
+        let line = line(i64::try_from(now_ms()).unwrap_or(i64::MAX), record);
         // A supervisor that closed standard error must not take the server down with it.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
     fn flush(&self) {}
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Time, level, module, message; a message stays on its line whatever a client put into it.

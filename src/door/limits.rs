@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::system::ram_kib;
+
 /// The longest body of a request: as much as a value's text may have.
 pub const MAX_BODY: usize = crate::value::MAX_TEXT;
 
@@ -80,16 +82,11 @@ impl Limits {
         let wanted = now.maximum.unwrap_or(WANTED).min(WANTED);
         let raised = soft < wanted
             && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum }).is_ok();
-        Limits::of(if raised { wanted } else { soft }, ram().unwrap_or(UNKNOWN_RAM))
+        Limits::of(
+            if raised { wanted } else { soft },
+            ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM),
+        )
     }
-}
-
-/// The machine's RAM in bytes.
-fn ram() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kb: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kb.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -36,10 +36,7 @@ pub(super) fn handle(
             let mut transaction = Transaction::new(by);
             transaction.durable = durable;
             transaction.ops.push(Op::Rollback { root, back_to });
-            match request_id(&request.headers) {
-                Ok(id) => transaction.request_id = id,
-                Err(refusal) => return done(Reply::refusal(&refusal)),
-            }
+            transaction.request_id = request_id(&request.headers);
             context.store.submit(transaction, move |outcome| done(plain(outcome)));
         }
         Route::Clear { by } => context.store.clear(by, move |outcome| done(plain(outcome))),
@@ -76,7 +73,7 @@ fn commit(
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
     let prepare = || -> Result<Transaction, Refusal> {
-        let request_id = request_id(&request.headers)?;
+        let request_id = request_id(&request.headers);
         let queued = context.store.queued(txid)?;
         let session = if queued.ops.iter().any(|op| matches!(op, Op::Put { ephemeral: true, .. })) {
             Some(session(context, &queued.by)?)

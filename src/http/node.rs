@@ -8,13 +8,12 @@ use crate::api::error::Refusal;
 use crate::api::query;
 use crate::api::route::{Read, Write};
 use crate::commit::{Incarnation, TegaId};
+use crate::hub::is_rpc_leaf;
 use crate::path::{Key, Path};
 use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{self, Error, Op, Receipt, Store, Transaction};
+use crate::tree::Kind;
 use crate::value::Value;
-
-/// The longest request ID, in characters.
-const MAX_REQUEST_ID: usize = 64;
 
 /// `GET`: the value of a node, or all roots.
 pub(super) fn get(
@@ -142,10 +141,11 @@ fn is_call(context: &Context, path: &Path, value: &Value) -> bool {
         return false;
     }
     let view = context.store.view();
-    view.node(path).is_some_and(|node| match node.kind {
-        crate::tree::Kind::Leaf(leaf) => leaf.as_str().is_some_and(|t| t.starts_with('%') && t.contains('.')),
-        crate::tree::Kind::Container(_) => false,
-    })
+    let leaf = view.node(path).and_then(|node| match node.kind {
+        Kind::Leaf(leaf) => Some(leaf),
+        Kind::Container(_) => None,
+    });
+    leaf.is_some_and(is_rpc_leaf)
 }
 
 /// `DELETE`: a node and all below it.
@@ -171,19 +171,14 @@ pub(super) fn delete(
 fn transaction(request: &Request<'_>, write: &Write) -> Result<Transaction, Refusal> {
     let mut transaction = Transaction::new(write.by.clone());
     transaction.durable = write.durable;
-    transaction.request_id = request_id(&request.headers)?;
+    transaction.request_id = request_id(&request.headers);
     Ok(transaction)
 }
 
-/// The `Idempotency-Key`, without the quotes that some write around it.
-pub(super) fn request_id(headers: &Headers<'_>) -> Result<Option<String>, Refusal> {
-    let Some(key) = headers.idempotency_key else { return Ok(None) };
-    let bare = key.strip_prefix('"').and_then(|k| k.strip_suffix('"')).unwrap_or(key);
-    if (1..=MAX_REQUEST_ID).contains(&bare.chars().count()) {
-        Ok(Some(bare.to_string()))
-    } else {
-        Err(Refusal::bad(format!("Idempotency-Key: 1 to {MAX_REQUEST_ID} characters wanted")))
-    }
+/// The `Idempotency-Key`, without the quotes that some write around it. The store says what may be one.
+pub(super) fn request_id(headers: &Headers<'_>) -> Option<String> {
+    let key = headers.idempotency_key?;
+    Some(key.strip_prefix('"').and_then(|k| k.strip_suffix('"')).unwrap_or(key).to_string())
 }
 
 /// The session that owns the ephemeral nodes of a tega ID.

@@ -6,6 +6,7 @@ use super::Context;
 use super::info::{by_name, count, id, object, or_null};
 use crate::hub::HubStatus;
 use crate::store::{Health, Status};
+use crate::system::resident_kib;
 use crate::value::Value;
 
 /// Everything that the layers say of themselves, nested.
@@ -15,7 +16,7 @@ pub(super) fn status(context: &Context) -> Value {
         ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ("pid", Value::from(i64::from(std::process::id()))),
         ("uptime_s", seconds(context.started.elapsed())),
-        ("rss_kb", or_null(resident_kb(), Value::from)),
+        ("rss_kb", or_null(resident_kib(None), Value::from)),
         ("store", store_status(&context.store.status())),
         ("hub", hub_status(&context.hub.status())),
         ("door", or_null(context.door.as_ref(), |probe| probe())),
@@ -68,11 +69,4 @@ fn hub_status(status: &HubStatus) -> Value {
         ("channels", count(status.channels)),
         ("rpcs_waiting", count(status.rpcs_waiting)),
     ])
-}
-
-/// The memory that this process has in RAM, where the system tells.
-fn resident_kb() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

@@ -18,6 +18,8 @@
 //! `lagging`. A call ends by its answer, after 30 s, or at once when the owner's session ends. A number that belongs to
 //! no open call of that session is passed over: the answer came too late.
 //!
+//! As what both sessions and REST share, it also holds the one pool for answers that take long ([`Hub::heavy`]).
+//!
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
 mod outbox;

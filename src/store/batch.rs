@@ -10,9 +10,10 @@ use super::judge::{Applied, Tip, end_session, judge};
 use super::options::Durability;
 use super::state::{State, with_kept};
 use super::transaction::Op;
-use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction, now_ms};
+use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction};
 use crate::commit::{Position, TegaId};
 use crate::log::{AppendError, Group};
+use crate::system::now_ms;
 
 /// A batch ends with the commit that makes it this long, so that nobody waits for a disk that writes megabytes.
 const MAX_BATCH_BYTES: usize = 1 << 20;

@@ -51,6 +51,7 @@
 //! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.
 
 mod batch;
+mod check;
 mod committer;
 mod compact;
 mod error;
@@ -78,11 +79,13 @@ use std::time::Instant;
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Directory, Log, Medium, Offset};
 use crate::path::{Key, Path};
+use crate::system::now_ms;
 use crate::tree::{Difference, Map, Tree};
 use crate::value::Value;
 
-use shared::{Done, Guard, Shared, Submission, locked, now_ms};
+use shared::{Done, Guard, Shared, Submission, locked};
 
+pub use check::Check;
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
 pub use import::{Base, ImportError, import};

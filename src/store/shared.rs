@@ -79,11 +79,6 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Milliseconds since 1970 by this machine's clock; 0 where that is before.
-pub(super) fn now_ms() -> u64 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64)
-}
-
 impl Shared {
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         locked(&self.queue)

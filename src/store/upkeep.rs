@@ -10,10 +10,11 @@ use super::event::{Change, Event};
 use super::options::Durability;
 use super::requests::Requests;
 use super::state::State;
-use super::{Done, Error, Health, Receipt, Shared, Submission, now_ms};
+use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Compaction, CompactionError};
 use crate::path::Path;
+use crate::system::now_ms;
 use crate::tree::Node;
 
 /// How much longer than after the last compaction the log becomes before the next.

@@ -96,36 +96,6 @@ impl Tree {
         let (top, before, depth) = delete_below(&self.top, key, rest, 0, above, keep)?;
         Ok(Edit { tree: Tree { stamp: above.of(self.stamp), top }, before: Some(before), top: depth })
     }
-
-    /// The topmost ephemeral nodes at or below these keys, in the order of their paths; parents made for an ephemeral
-    /// node are ephemeral too. Looks at every persistent node below.
-    pub fn ephemeral_below(&self, keys: &[Key]) -> Vec<Vec<Key>> {
-        let mut found = Vec::new();
-        let mut at = Vec::with_capacity(keys.len());
-        let mut node = self.root();
-        for key in keys {
-            if node.stamp.is_ephemeral() {
-                break;
-            }
-            match node.child(key) {
-                Some(child) => node = child,
-                None => return found,
-            }
-            at.push(key.clone());
-        }
-        if node.stamp.is_ephemeral() {
-            found.push(keys.to_vec());
-            return found;
-        }
-        let mut walk = super::Walk::new(node);
-        while let Some((below, node)) = walk.step() {
-            if node.stamp.is_ephemeral() {
-                found.push([keys, below].concat());
-                walk.skip_below();
-            }
-        }
-        found
-    }
 }
 
 /// Puts `new` below a container that lies `depth` keys down. Recurses once a key, and those are bounded by MAX_DEPTH.

@@ -9,7 +9,7 @@ use std::fmt;
 use regex_lite::Regex;
 
 use super::pattern::{PatternError, compile, split};
-use super::{Kind, Node, NodeRef, Tree, Walk};
+use super::{Kind, NodeRef, Tree};
 use crate::path::Key;
 
 /// A selection.
@@ -136,10 +136,7 @@ fn match_start(regex: &Regex, key: &str) -> Option<Vec<Option<String>>> {
     Some(captures.iter().skip(1).map(|group| group.map(|g| g.as_str().to_owned())).collect())
 }
 
-/// A channel given as an expression.
-///
-/// A change at a path concerns it in one of two ways: the path [matches](ChannelPattern::matches), being what was
-/// subscribed to or lying below that, or nodes [below](ChannelPattern::below) the path do.
+/// A channel given as an expression over whole paths.
 #[derive(Clone, Debug)]
 pub struct ChannelPattern {
     regex: Regex,
@@ -156,54 +153,6 @@ impl ChannelPattern {
     /// ```
     pub fn matches(&self, path_text: &str) -> bool {
         self.regex.is_match(path_text)
-    }
-
-    /// Where the node at `keys` (the root's name first) matches: the number of keys of the topmost node on the way to it
-    /// that matches too.
-    pub fn topmost(&self, keys: &[Key]) -> Option<usize> {
-        if keys.is_empty() || !self.matches(&keys.join(".")) {
-            return None;
-        }
-        let mut text = String::new();
-        for (i, key) in keys.iter().enumerate() {
-            if i > 0 {
-                text.push('.');
-            }
-            text.push_str(key);
-            if self.matches(&text) {
-                return Some(i + 1);
-            }
-        }
-        None
-    }
-
-    /// The topmost nodes below `node`, which is at `keys` (the root's name first), that match, with their whole paths,
-    /// in the order of these.
-    pub fn below(
-        &self,
-        keys: &[Key],
-        node: NodeRef<'_>,
-        limits: SelectLimits,
-    ) -> Result<Vec<(Vec<Key>, Node)>, SelectError> {
-        let mut found = Vec::new();
-        let mut visits = 0;
-        let above = keys.join(".");
-        let mut walk = Walk::new(node);
-        while let Some((below, node)) = walk.step() {
-            visits += 1;
-            if visits > limits.visits {
-                return Err(SelectError::TooManyNodes(limits.visits));
-            }
-            let dot = if above.is_empty() { "" } else { "." };
-            if self.matches(&format!("{above}{dot}{}", below.join("."))) {
-                if found.len() == limits.matches {
-                    return Err(SelectError::TooManyMatches(limits.matches));
-                }
-                found.push(([keys, below].concat(), node.to_node()));
-                walk.skip_below();
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -233,7 +182,7 @@ impl std::error::Error for SelectError {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Random, key, keys, tree};
+    use super::super::testing::{Random, key, tree};
     use super::*;
     use crate::tree::{MAX_PATTERN, MAX_PATTERN_LEVELS};
 
@@ -367,28 +316,5 @@ mod tests {
                 assert!(!pattern.matches(path), "{channel} {path}");
             }
         }
-    }
-
-    #[test]
-    fn a_channel_tells_the_topmost_node_that_it_matches() {
-        let topmost = |channel: &str, path: &str| Pattern::subscribe(channel).unwrap().topmost(&keys(path));
-        assert_eq!(topmost("r", "r.a.b"), Some(1));
-        assert_eq!(topmost(r"r\..*", "r.a.b"), Some(2));
-        assert_eq!(topmost(r"r\.a\.b", "r.a"), None);
-        assert_eq!(topmost("r$", "r.a"), None);
-    }
-
-    #[test]
-    fn a_change_above_a_channel_concerns_the_topmost_nodes_below_that_match() {
-        let tree = tree(r#"{"a":{"x1":1,"x2":{"x3":2}},"x0":3}"#);
-        let below = |channel: &str, limits| {
-            let found = Pattern::subscribe(channel).unwrap().below(&[key("r")], tree.root(), limits)?;
-            Ok(found.iter().map(|(k, n)| format!("{}={}", k.join("."), n.to_value())).collect::<Vec<_>>())
-        };
-        let limits = |matches, visits| SelectLimits { matches, visits };
-        assert_eq!(below(r"r\.a\.x.", LIMITS).unwrap(), ["r.a.x1=1", "r.a.x2={\"x3\":2}"]);
-        assert_eq!(below(r"r\.b", LIMITS).unwrap(), [""; 0]);
-        assert_eq!(below(r"r\.a\.x.", limits(1, 9)), Err(SelectError::TooManyMatches(1)));
-        assert_eq!(below(r"r\.b", limits(1, 4)), Err(SelectError::TooManyNodes(4)));
     }
 }

@@ -199,28 +199,6 @@ fn a_walk_goes_depth_first_and_may_leave_out_a_subtree() {
     assert!(Walk::new(tree.get(&keys("e")).unwrap()).step().is_none());
 }
 
-#[test]
-fn ephemeral_nodes_are_found_below_at_and_above_a_path() {
-    let tree = tree(r#"{"a":{"b":1},"c":{"x":1}}"#);
-    let put = |tree: Tree, path: &str| {
-        let count = Stamp::ephemeral(4);
-        let node = Node::build(&v(r#"{"k":{"l":1}}"#), count, 3).unwrap();
-        tree.put_overlay(&keys(path), node, count).unwrap().tree
-    };
-    let tree = put(put(tree, "a.e"), "c.d.f");
-    let below = |path: &str| {
-        let found = tree.ephemeral_below(&keys(path));
-        found.iter().map(|keys| keys.join(".")).collect::<Vec<_>>().join(" ")
-    };
-    assert_eq!(below(""), "a.e c.d");
-    assert_eq!(below("a"), "a.e");
-    assert_eq!(below("a.b"), "");
-    assert_eq!(below("a.e"), "a.e");
-    assert_eq!(below("a.e.k.l"), "a.e.k.l");
-    assert_eq!(below("a.nothing"), "");
-    assert_eq!(below("a.b.c"), "");
-}
-
 /// `{"k":{"k":…inner…}}`, `levels` objects deep.
 fn nested(levels: usize, inner: &str) -> String {
     "{\"k\":".repeat(levels) + inner + &"}".repeat(levels)

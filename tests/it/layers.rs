@@ -7,6 +7,7 @@ use std::path::Path;
 
 /// A module and what it may use of the crate, itself apart. Lower layers first: nobody uses what stands below it here.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("system", &[]),
     ("path", &[]),
     ("value", &["path"]),
     ("yaml", &["path", "value"]),
@@ -14,21 +15,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
     ("log", &[]),
-    ("store", &["commit", "log", "path", "tree", "value"]),
+    ("store", &["commit", "log", "path", "system", "tree", "value"]),
     ("api", &["commit", "path", "store", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "path", "store", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
-    ("http", &["api", "commit", "hub", "message", "path", "read", "store", "tree", "value"]),
-    ("door", &["api", "http", "path", "value"]),
+    ("http", &["api", "commit", "hub", "message", "path", "read", "store", "system", "tree", "value"]),
+    ("door", &["api", "http", "path", "system", "value"]),
     ("client", &["api", "commit", "message", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "session", "store"]),
+    ("daemon", &["commit", "door", "http", "hub", "session", "store", "system"]),
     (
         "cli",
         &[
-            "api", "client", "commit", "daemon", "log", "message", "migrate", "path", "store", "tree",
-            "value", "yaml",
+            "api", "client", "commit", "daemon", "log", "message", "migrate", "path", "store", "system",
+            "tree", "value", "yaml",
         ],
     ),
 ];

@@ -11,6 +11,7 @@ mod data;
 mod door;
 mod drivers;
 mod layers;
+mod migrate;
 mod readme;
 mod recovery;
 mod refusals;

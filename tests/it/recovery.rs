@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use tega::log::{Directory, Group, Log};
+
 use crate::server::{Scratch, Server, run, serve_args, tega, tega_command};
 use crate::wire::http_unix;
 
@@ -101,6 +103,26 @@ fn damage_below_what_was_durable_is_refused_by_place_and_repaired_on_demand() {
     server.kill();
     server.restart();
     assert_eq!(present(&server), "5");
+}
+
+#[test]
+fn a_record_that_does_not_follow_from_those_before_it_is_damage_whatever_its_checksum_says() {
+    let (mut server, ..) = small_log(true);
+    let data = server.data();
+    let mut log = Log::open(Box::new(Directory::open(&data).unwrap()), &mut |_, _| Ok(())).unwrap().0;
+    let mut group = Group::new();
+    for record in ["{\"what\":1}", "{\"position\":9}"] {
+        group.record(|out| out.extend_from_slice(record.as_bytes())).unwrap();
+    }
+    log.append(&mut group).unwrap();
+    log.seal().unwrap();
+    drop(log);
+    let (code, said) = refused(server.dir(), QUIET);
+    assert!(code == 1 && said.contains("no known kind") && said.contains("tega log --repair"), "{said}");
+    let (code, _, err) = tega(&server, &["log", "--repair", "--data", data.to_str().unwrap()], "");
+    assert!(code == 0 && err.contains("no known kind"), "{err}");
+    server.restart();
+    assert_eq!(present(&server), "3");
 }
 
 #[test]

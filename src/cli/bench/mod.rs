@@ -32,6 +32,7 @@ use crate::api::route::Route;
 use crate::client::Target;
 use crate::client::http::{Client, Request, request_id};
 use crate::path::{Key, Path};
+use crate::system::resident_kib;
 use crate::value::Value;
 use stats::{Row, Samples};
 
@@ -102,7 +103,8 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let mut rows = Vec::new();
     let mut run = |row: &mut dyn FnMut() -> Result<(Samples, Duration), String>, name: [String; 4]| {
         let measured = row().map_err(|why| Fault::error(format!("{target}: {}: {why}", name.join(" "))))?;
-        rows.push(Row::new(name, &measured.0, measured.1, pid.and_then(rss)));
+        let rss = pid.and_then(|pid| resident_kib(Some(u64::try_from(pid).ok()?)));
+        rows.push(Row::new(name, &measured.0, measured.1, rss));
         Ok::<(), Fault>(())
     };
     let wants = |words: &[String], word: &str| words.iter().any(|w| w == word);
@@ -176,13 +178,6 @@ fn server_pid(target: &Target) -> Result<Option<i64>, Fault> {
 fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let members = value.as_object()?.members();
     value.get(name).or_else(|| members.iter().find_map(|(_, below)| below.get(name)))
-}
-
-/// The memory of a process of this machine, in KiB.
-fn rss(pid: i64) -> Option<i64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().split(' ').next()?.parse().ok()
 }
 
 /// A server of our own: a process, so that its memory is told from the generator's, in a temporary directory.

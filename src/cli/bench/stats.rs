@@ -38,14 +38,14 @@ pub(super) struct Row {
     seconds: f64,
     p50: u32,
     p99: u32,
-    rss: Option<i64>,
+    rss: Option<u64>,
 }
 
 impl Row {
     pub(super) const HEAD: [&'static str; 8] =
         ["WHAT", "OVER", "CLIENTS", "DEPTH", "PER SECOND", "P50 µs", "P99 µs", "RSS KiB"];
 
-    pub(super) fn new(name: [String; 4], samples: &Samples, time: Duration, rss: Option<i64>) -> Row {
+    pub(super) fn new(name: [String; 4], samples: &Samples, time: Duration, rss: Option<u64>) -> Row {
         let mut micros = samples.micros.clone();
         micros.sort_unstable();
         let at =
