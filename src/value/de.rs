@@ -1,15 +1,54 @@
 //! From checked JSON text to a value, by miniserde's visitor: without recursion, and without its own
 //! `Value` type in between.
+//!
+//! Scalars, and the outermost object, are made right from what the scan found: most messages are a flat object
+//! of scalars, and for those the visitor's boxes cost more than all the rest of reading them.
 
 use miniserde::de::{Deserialize, Map, Seq, Visitor};
 use miniserde::{Result, make_place};
 
+use super::scan::Member;
 use super::{Finite, Key, Object, Value};
 
 make_place!(Place);
 
-pub(super) fn read(text: &str) -> Option<Value> {
+/// The value of a text that the scan passed, with the members that it found.
+pub(super) fn read(text: &str, members: Vec<Member<'_>>) -> Option<Value> {
+    if members.is_empty() {
+        return value(text);
+    }
+    let member = |member: Member<'_>| Some((Key::new(member.key), value(member.value)?));
+    let members = members.into_iter().map(member).collect::<Option<Vec<_>>>()?;
+    Object::new(members).ok().map(Value::Object)
+}
+
+fn value(text: &str) -> Option<Value> {
+    let text = text.trim_ascii();
+    scalar(text).or_else(|| visit(text))
+}
+
+/// A value by miniserde.
+pub(super) fn visit(text: &str) -> Option<Value> {
     miniserde::json::from_str(text).ok()
+}
+
+/// A scalar; `None` for a string with escapes, which is the visitor's.
+fn scalar(text: &str) -> Option<Value> {
+    match text.as_bytes().first()? {
+        b'"' => {
+            let inside = text.get(1..text.len() - 1)?;
+            (!inside.contains('\\')).then(|| Value::from(inside))
+        }
+        b'n' => Some(Value::Null),
+        b't' => Some(Value::Bool(true)),
+        b'f' => Some(Value::Bool(false)),
+        b'[' | b'{' => None,
+        _ if text.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
+            Some(Value::Float(Finite::new(text.parse().ok()?)?))
+        }
+        b'-' => text.parse().ok().map(Value::Int),
+        _ => text.parse().ok().map(|int: u64| Value::from(int)),
+    }
 }
 
 impl Deserialize for Value {

@@ -164,8 +164,8 @@ impl Value {
 
     /// Reads a JSON text within these limits.
     pub fn parse_with(text: &str, limits: Limits) -> Result<Value, ParseError> {
-        scan::scan(text, limits)?;
-        de::read(text).ok_or_else(|| ParseError::unread(text))
+        let members = scan::scan(text, limits)?;
+        de::read(text, members).ok_or_else(|| ParseError::unread(text))
     }
 
     /// As [`Value::parse`], from bytes that may not be UTF-8.
