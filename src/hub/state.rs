@@ -1,6 +1,6 @@
 //! The hub's data and its rules, without a clock, a socket or the store.
 //!
-//! Invariants, which [`State::check`] checks: every ID of `by_id` and `by_channel` names a live session; the calls that
+//! Invariants, which `State::check` tests: every ID of `by_id` and `by_channel` names a live session; the calls that
 //! a session counts as waiting are those of `calls` that name it.
 
 use std::collections::{BTreeMap, HashMap};

@@ -48,7 +48,7 @@ pub fn read(text: &str) -> Result<Value, YamlError> {
     read::read(text)
 }
 
-/// Writes a value as one YAML document that [`read`] reads back equal, with a line end at its end.
+/// Writes a value as one YAML document that [`read()`] reads back equal, with a line end at its end.
 ///
 /// ```
 /// let value = tega::value::Value::parse(r#"{"b":["on",1],"a":{}}"#)?;
