@@ -94,8 +94,8 @@ fn idle_dripping_and_half_open_clients_leave_others_served_and_cost_little() {
         assert!((&idle[0]).read(&mut [0]).is_err());
         let after = vitals(pid).unwrap();
         assert!(after.cpu - before.cpu < 40, "{} ticks of CPU for nothing", after.cpu - before.cpu);
-        // 1,400 connections of 16 kB and the program itself; a leak of 8 kB a drip would break it.
-        assert!(after.peak_kb < 48 << 10, "{} kB", after.peak_kb);
+        // About 11 MB on a PC; 10 kB more for each connection would break it.
+        assert!(after.peak_kb < 24 << 10, "{} kB", after.peak_kb);
         assert!(after.threads < 32, "{} threads", after.threads);
     }
     // Those that waited are served as if nothing had been.
