@@ -204,12 +204,13 @@ impl Model {
             self.warnings.push((op.line, format!("DELETE {}: nothing is there; passed over", op.path)));
             return;
         }
-        if touched.insert(name.clone()) && root.rolls_back {
-            if let (Some(version), Some(tree)) = (root.version, &root.tree) {
-                root.kept.push_back((version, tree.clone()));
-                if root.kept.len() > KEPT {
-                    root.kept.pop_front();
-                }
+        if touched.insert(name.clone())
+            && root.rolls_back
+            && let (Some(version), Some(tree)) = (root.version, &root.tree)
+        {
+            root.kept.push_back((version, tree.clone()));
+            if root.kept.len() > KEPT {
+                root.kept.pop_front();
             }
         }
         let path = op.path.clone();

@@ -390,7 +390,7 @@ fn ten_thousand_requests_may_be_on_their_way() {
         assert!(std::mem::take(&mut open[seq]), "{seq} was answered twice");
         // Only a GET that overtook the first PUT finds nothing.
         assert!(!body.contains("\"error\"") || (seq % 2 == 1 && body.contains("not_found")), "{frame}");
-        if seq % 2 == 0 {
+        if seq.is_multiple_of(2) {
             let now = json(body).get("versions").unwrap().get("n").unwrap().as_int();
             assert!(now > version, "{now:?} after {version:?}");
             version = now;
