@@ -204,7 +204,12 @@ impl From<store::Error> for Refusal {
                 format!("it may or may not have happened: {reason}; retry with the same request ID"),
             )
             .with_status(503),
-            NoSpace { reason } => Refusal::new("no_space", format!("the disk is full: {reason}")),
+            NoSpace { reason } => Refusal::new(
+                "no_space",
+                format!(
+                    "the disk is full ({reason}); nothing happened; free some, writes go on by themselves"
+                ),
+            ),
             Closed => Refusal::new("closing", "the server is stopping; nothing happened"),
         }
     }
