@@ -51,6 +51,7 @@
 //! | --- | --- |
 //! | [`api`], [`message`] | the contracts of HTTP and of the WebSocket, both ends of each |
 //! | [`read`] | what a GET finds, and its text |
+//! | [`token`] | who may do what |
 //! | [`hub`] | who is connected, channels, calls between them |
 //! | [`http`], [`session`] | answers to one request; one WebSocket session |
 //! | [`door`] | sockets, framing, limits, deadlines |
@@ -83,6 +84,7 @@ pub mod hub;
 pub mod message;
 pub mod read;
 pub mod session;
+pub mod token;
 
 // The program outside of it.
 pub mod cli;

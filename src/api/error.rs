@@ -210,6 +210,22 @@ impl From<store::Error> for Refusal {
                     "the disk is full ({reason}); nothing happened; free some, writes go on by themselves"
                 ),
             ),
+            NotHome { root, home } => {
+                let home = home.map_or("the global server".into(), |home| home.to_string());
+                let message =
+                    format!("the home of {root} is {home}, and no link leads there; nothing happened");
+                Refusal::new("no_link", message).at(&Path::from_checked(vec![root]))
+            }
+            NoHome { root, known } => {
+                let known: Vec<&str> = known.iter().map(|root| root.as_str()).collect();
+                let known = if known.is_empty() { "none".into() } else { known.join(" ") };
+                let message = format!(
+                    "no server is home of {root}; this one has {known}; declare it with --config, --operational or \
+                     --private, or mind the spelling"
+                );
+                Refusal::new("no_home", message).at(&Path::from_checked(vec![root]))
+            }
+            Diverged { root, reason } => Refusal::new("internal", format!("{root}: {reason}")),
             Closed => Refusal::new("closing", "the server is stopping; nothing happened"),
         }
     }
@@ -258,6 +274,7 @@ impl From<RpcError> for Refusal {
                 Refusal::new("too_many", "too many calls wait for an answer; nothing happened, try again")
             }
             Failed { path, message } => Refusal::new("rpc_failed", message).at(&path),
+            Remote(refusal) => *refusal,
         }
     }
 }
@@ -289,6 +306,9 @@ mod tests {
             (ReadOnly { reason: text() }, "read_only", 503, 5),
             (OutcomeUnknown { reason: text() }, "outcome_unknown", 503, 6),
             (NoSpace { reason: text() }, "no_space", 507, 5),
+            (NotHome { root: "a".into(), home: None }, "no_link", 503, 5),
+            (NoHome { root: "a".into(), known: Vec::new() }, "no_home", 403, 1),
+            (Diverged { root: "a".into(), reason: text() }, "internal", 500, 1),
             (Closed, "closing", 503, 5),
         ] {
             let refusal = Refusal::from(error);

@@ -1,6 +1,7 @@
 //! How a call of another program's function fails. It stands here, below the hub that routes calls, so that
 //! [`error`](super::error) can be the one table of refusals.
 
+use super::error::Refusal;
 use crate::path::Path;
 
 /// Why a call has no result.
@@ -41,4 +42,6 @@ pub enum RpcError {
         /// What the owner said.
         message: String,
     },
+    /// What the server that the owner is connected to said, or the link to it.
+    Remote(Box<Refusal>),
 }

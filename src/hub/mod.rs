@@ -23,6 +23,7 @@
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
 mod outbox;
+mod remote;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use crate::value::Value;
 
 pub use crate::message::{Dialect, Scope};
 pub use outbox::{End, Frame, Outbox, Taken};
+pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
 pub(crate) use state::Fanout;
 use state::{Done, Entry, State, Sub};
 

@@ -250,7 +250,8 @@ pub fn write_receipt(receipt: &Receipt, out: &mut String) {
         let _ = write!(out, ":{version}");
     }
     out.push_str(if before == '{' { "{}" } else { "}" });
-    let _ = write!(out, ",\"position\":{},\"durable\":{}}}", receipt.position.0, receipt.durable);
+    let _ = write!(out, ",\"position\":{},\"durable\":{}", receipt.position.0, receipt.durable);
+    out.push_str(if receipt.applied { "}" } else { ",\"applied\":false}" });
 }
 
 /// Reads what [`write_receipt`] wrote.
@@ -263,5 +264,6 @@ pub fn read_receipt(value: &Value) -> Option<Receipt> {
             .map(|(root, v)| Some((root.clone(), Version(number(v)?))))
             .collect::<Option<_>>()?,
         durable: value.get("durable")?.as_bool()?,
+        applied: value.get("applied").and_then(Value::as_bool).unwrap_or(true),
     })
 }

@@ -366,7 +366,7 @@ fn where_a_subscriber_stands_reads_back() {
 #[test]
 fn a_receipt_reads_back() {
     for versions in [vec![], vec![("a".into(), Version(5)), ("b.c".into(), Version(1))]] {
-        let receipt = Receipt { position: Position(8), versions, durable: true };
+        let receipt = Receipt { position: Position(8), versions, durable: true, applied: true };
         let mut out = String::new();
         body::write_receipt(&receipt, &mut out);
         assert_eq!(body::read_receipt(&value(&out)), Some(receipt), "{out}");

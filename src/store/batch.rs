@@ -79,7 +79,8 @@ impl Committer {
                 Submission::EndSession(session, by) => {
                     if let Some(event) = end_session(&mut tip, session, by.clone(), now) {
                         let position = tip.state.position;
-                        let receipt = Receipt { position, versions: Vec::new(), durable: false };
+                        let receipt =
+                            Receipt { position, versions: Vec::new(), durable: false, applied: true };
                         let applied = Applied { receipt, event: Some(event), kept: Vec::new() };
                         batch.applied.push((applied, false));
                     }

@@ -89,6 +89,27 @@ pub enum Error {
         /// What the disk said.
         reason: String,
     },
+    /// The root's home is another server: the write belongs there.
+    NotHome {
+        /// Which root.
+        root: Key,
+        /// Its home; `None`: the global server, whose tega ID isn't known yet.
+        home: Option<TegaId>,
+    },
+    /// No server is home of this root: on a local server only declared roots can be made.
+    NoHome {
+        /// Which root.
+        root: Key,
+        /// The roots that are declared.
+        known: Vec<Key>,
+    },
+    /// What a home sent doesn't follow from what is here.
+    Diverged {
+        /// Of which root.
+        root: Key,
+        /// How.
+        reason: String,
+    },
     /// The store is closed or closing.
     Closed,
 }
@@ -176,6 +197,13 @@ impl fmt::Display for Error {
                     "no space left for the log ({reason}); nothing was changed; free some and try again"
                 )
             }
+            Error::NotHome { root, home: Some(home) } => write!(f, "the home of {root} is {home}"),
+            Error::NotHome { root, home: None } => write!(f, "the home of {root} is the global server"),
+            Error::NoHome { root, known } => {
+                let known: Vec<&str> = known.iter().map(|root| root.as_str()).collect();
+                write!(f, "{root} has no home; the roots that are declared here: {}", known.join(" "))
+            }
+            Error::Diverged { root, reason } => write!(f, "{root}: {reason}"),
             Error::Closed => f.write_str("the store is closed"),
         }
     }

@@ -145,7 +145,11 @@ fn finish(tip: &mut Tip<'_>, drafts: Vec<Draft>, mut event: Event) -> Applied {
     }
     event.roots.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let versions: Vec<(Key, Version)> = event.roots.iter().map(|(root, _, v)| (root.clone(), *v)).collect();
-    Applied { receipt: Receipt { position, versions, durable: false }, event: Some(event), kept }
+    Applied {
+        receipt: Receipt { position, versions, durable: false, applied: true },
+        event: Some(event),
+        kept,
+    }
 }
 
 /// Puts one finished draft among the living or the dead.

@@ -72,6 +72,8 @@ pub struct Options {
     pub tombstones: usize,
     /// How many request IDs are remembered: 10,000.
     pub requests: usize,
+    /// Which roots this server is home of: all that aren't recorded as another's.
+    pub role: super::Role,
 }
 
 impl Default for Options {
@@ -87,6 +89,7 @@ impl Default for Options {
             no_space_retry: Duration::from_secs(10),
             tombstones: 1_000,
             requests: 10_000,
+            role: super::Role::Leads,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Requests {
         match self.pending.get(&request.id).or_else(|| self.outcomes.get(&request.id)) {
             Some(outcome) if outcome.crc == request.crc => {
                 let Outcome { position, versions, .. } = outcome.clone();
-                Ok(Some(Receipt { position, versions, durable: false }))
+                Ok(Some(Receipt { position, versions, durable: false, applied: true }))
             }
             Some(_) => Err(Error::RequestReused { id: id() }),
             // Its maker had seen a position, and everything after that position is remembered: it is new.

@@ -100,6 +100,9 @@ pub struct Receipt {
     pub versions: Vec<(Key, Version)>,
     /// Whether it would survive a power cut now.
     pub durable: bool,
+    /// Whether the server that was asked shows it: false where its home has committed it and this replica couldn't
+    /// apply it in time.
+    pub applied: bool,
 }
 
 impl Transaction {

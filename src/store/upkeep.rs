@@ -85,7 +85,8 @@ impl Committer {
             created: Vec::new(),
             request: None,
         };
-        let receipt = Receipt { position: state.position, versions: Vec::new(), durable: event.durable };
+        let receipt =
+            Receipt { position: state.position, versions: Vec::new(), durable: event.durable, applied: true };
         self.state = state;
         self.synced = self.state.position;
         self.show(&[Arc::new(event)]);

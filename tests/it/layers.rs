@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
+    ("token", &["commit", "path"]),
     ("log", &[]),
     ("store", &["commit", "log", "path", "system", "tree", "value"]),
     ("api", &["commit", "path", "store", "value"]),

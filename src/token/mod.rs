@@ -1,0 +1,101 @@
+//! # Who may do what
+//!
+//! An [`Access`] says what somebody may read, write, call and listen to. The door finds it once for each request or
+//! session; everything behind the door asks it and never looks at a secret.
+
+use std::sync::Arc;
+
+use crate::commit::TegaId;
+use crate::path::Path;
+
+/// What somebody may do. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// `None`: everything.
+    grant: Option<Arc<Grant>>,
+}
+
+/// What a token allows.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The token's name.
+    pub name: String,
+    /// Subtrees that may be read; the top (an empty path) is everything.
+    pub read: Vec<Path>,
+    /// Subtrees that may be written.
+    pub write: Vec<Path>,
+    /// Subtrees whose RPCs may be called.
+    pub call: Vec<Path>,
+    /// Subtrees of channels that may be published to and listened to.
+    pub channels: Vec<Path>,
+    /// Everything: the paths above don't matter.
+    pub admin: bool,
+    /// The only tega ID that its bearer may act under; `None`: any.
+    pub tega_id: Option<TegaId>,
+}
+
+impl Access {
+    /// Everything: the local socket, and a server without tokens.
+    pub fn all() -> Access {
+        Access { grant: None }
+    }
+
+    /// What a token allows.
+    pub fn of(grant: Arc<Grant>) -> Access {
+        Access { grant: Some(grant) }
+    }
+
+    /// The token, where it isn't everything.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        self.grant.as_ref()
+    }
+
+    /// Whether everything is allowed.
+    pub fn is_admin(&self) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.admin)
+    }
+
+    /// Whether the whole subtree at the path may be read.
+    pub fn may_read(&self, path: &Path) -> bool {
+        self.covers(path, |grant| &grant.read)
+    }
+
+    /// Whether something at the path, above it or below it may be read.
+    pub fn may_read_some(&self, path: &Path) -> bool {
+        self.may_read(path)
+            || self.grant.as_ref().is_some_and(|grant| grant.read.iter().any(|may| path.contains(may)))
+    }
+
+    /// The subtrees that may be read; `None`: everything.
+    pub fn readable(&self) -> Option<&[Path]> {
+        let grant = self.grant.as_ref().filter(|grant| !grant.admin)?;
+        if grant.read.iter().any(Path::is_empty) { None } else { Some(&grant.read) }
+    }
+
+    /// Whether the whole subtree at the path may be written.
+    pub fn may_write(&self, path: &Path) -> bool {
+        self.covers(path, |grant| &grant.write)
+    }
+
+    /// Whether the RPC at the path may be called.
+    pub fn may_call(&self, path: &Path) -> bool {
+        self.covers(path, |grant| &grant.call)
+    }
+
+    /// Whether messages on this channel may be published and listened to.
+    pub fn may_message(&self, channel: &Path) -> bool {
+        self.covers(channel, |grant| &grant.channels)
+    }
+
+    /// Whether its bearer may act under this tega ID.
+    pub fn may_act_as(&self, tega_id: &TegaId) -> bool {
+        self.grant.as_ref().and_then(|grant| grant.tega_id.as_ref()).is_none_or(|own| own == tega_id)
+    }
+
+    fn covers(&self, path: &Path, paths: impl Fn(&Grant) -> &Vec<Path>) -> bool {
+        match &self.grant {
+            None => true,
+            Some(grant) => grant.admin || paths(grant).iter().any(|may| may.contains(path)),
+        }
+    }
+}
