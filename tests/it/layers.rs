@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["commit", "path", "store", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "path", "store", "tree", "value"]),
-    ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
+    ("hub", &["api", "commit", "message", "path", "read", "store", "system", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
     ("http", &["api", "commit", "hub", "message", "path", "read", "store", "system", "tree", "value"]),
     ("door", &["api", "http", "path", "system", "value"]),
