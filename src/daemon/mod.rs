@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::commit::TegaId;
 use crate::door;
 use crate::hub::Hub;
+use crate::link;
 use crate::store::{self, Store};
 use listen::LocalSocket;
 pub use signals::{Ended, run};
@@ -61,8 +62,12 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// The local socket.
     pub socket: Option<PathBuf>,
-    /// How the store keeps things.
+    /// How the store keeps things; its role must be that of `global`.
     pub store: store::Options,
+    /// The link to a global server; `None`: this is one, or stands alone.
+    pub global: Option<link::Options>,
+    /// How long the ephemeral nodes of a link that died stay.
+    pub presence_grace: Duration,
     /// Listen beyond loopback although anyone there may change everything.
     pub insecure: bool,
     /// End when the disk failed, instead of serving reads.
