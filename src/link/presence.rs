@@ -293,6 +293,7 @@ mod tests {
         r1.put(x, "a.p", Value::from(1));
         r1.put(y, "a.q", Value::from(2));
         carry(&mut r1, &mut g);
+        g.settle();
         let before = g.store.ephemeral(&"a.p".parse().unwrap());
         r1.store.end_session(y);
         r1.sending = Sending::default();
@@ -312,6 +313,7 @@ mod tests {
             r1.put(x, &format!("a.n{at}"), Value::from("v".repeat(20 << 10)));
         }
         assert!(carry(&mut r1, &mut g) > 2);
+        g.settle();
         assert_eq!(g.store.ephemeral(&Path::TOP).len(), 10);
         r1.sending = Sending::default();
         r1.settle();
