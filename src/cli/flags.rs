@@ -216,14 +216,24 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::Transport, "transport", "LIST", "of http, ws"),
     with(Flag::Subscribers, "subscribers", "LIST", "numbers of subscribers (1,100,1000)"),
     with(Flag::Global, "global", "URL", "be a local server, linked to the global one at ws://HOST:PORT"),
-    with(Flag::Config, "config", "ROOT…", "roots that are homed at the global and replicated here; repeatable"),
+    with(
+        Flag::Config,
+        "config",
+        "ROOT…",
+        "roots that are homed at the global and replicated here; repeatable",
+    ),
     with(
         Flag::Operational,
         "operational",
         "ROOT…",
         "roots that are homed here and replicated at the global; repeatable",
     ),
-    with(Flag::Private, "private", "ROOT…", "roots that stay on this local; repeatable; *: any that isn't declared"),
+    with(
+        Flag::Private,
+        "private",
+        "ROOT…",
+        "roots that stay on this local; repeatable; *: any that isn't declared",
+    ),
     with(
         Flag::PresenceGrace,
         "presence-grace",

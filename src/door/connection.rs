@@ -18,7 +18,7 @@ use super::head::{Body, Finder, Head};
 use super::limits::Limits;
 use super::origin::{Asked, Via, check};
 use super::stream::Stream;
-use super::{Services, Upgraded, upgrade};
+use super::{Purpose, Services, Upgraded, upgrade};
 use crate::api::error::Refusal;
 use crate::api::route::{self, Method};
 use crate::http::events::EventSource;
@@ -82,7 +82,7 @@ enum Turn {
     Answer(Waiting),
     Refuse(Reply),
     Events(Box<dyn EventSource>, StreamTicket),
-    WebSocket(StreamTicket),
+    WebSocket(Purpose, StreamTicket),
 }
 
 /// The client is gone, or doesn't take what it's sent.
@@ -144,7 +144,9 @@ impl Connection {
                 Turn::Events(source, ticket) => {
                     return Box::pin(events::pump(self, source, ticket)).await;
                 }
-                Turn::WebSocket(ticket) => return Box::pin(self.websocket(services, ticket)).await,
+                Turn::WebSocket(purpose, ticket) => {
+                    return Box::pin(self.websocket(services, purpose, ticket)).await;
+                }
             }
             if count % SHARE == 0 {
                 yield_now().await;
@@ -276,13 +278,13 @@ impl Connection {
     /// Hands a whole request to whom it's for.
     fn dispatch<S: Services>(&mut self, head: &Head, chunks: Option<&[u8]>, services: &S) -> Turn {
         let texts = head.texts(self.rest());
-        if upgrade::wanted(head, &texts) {
+        if let Some(purpose) = upgrade::wanted(head, &texts) {
             return match upgrade::accept(head, &texts) {
                 Err(reply) => Turn::Refuse(reply),
                 Ok(opening) => match self.ticket.guests().stream() {
                     Some(ticket) => {
                         self.out.extend_from_slice(opening.as_bytes());
-                        Turn::WebSocket(ticket)
+                        Turn::WebSocket(purpose, ticket)
                     }
                     None => Turn::Refuse(Reply::refusal(&crowded())),
                 },
@@ -370,13 +372,13 @@ impl Connection {
         .await;
     }
 
-    async fn websocket<S: Services>(mut self, services: Arc<S>, _counted: StreamTicket) {
+    async fn websocket<S: Services>(mut self, services: Arc<S>, purpose: Purpose, _counted: StreamTicket) {
         if self.flush().await.is_err() {
             return;
         }
         let leftover = self.rest().to_vec();
         let Connection { stream, peer, ticket, .. } = self;
-        services.websocket(Upgraded { stream, leftover, peer, access: Access::all() }).await;
+        services.websocket(Upgraded { purpose, stream, leftover, peer, access: Access::all() }).await;
         drop(ticket);
     }
 

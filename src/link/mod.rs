@@ -27,18 +27,32 @@
 //! **What it isn't.** It doesn't decide who may follow what: tokens and the register of live links are asked by
 //! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket.
 
+mod accept;
+mod dial;
 mod follower;
 mod handshake;
+mod listening;
+mod mailbox;
+mod options;
+mod presence;
+mod register;
+mod remote;
 mod replication;
+mod requests;
+mod serving;
+mod socket;
 mod source;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::{Frame, Refused};
 use crate::path::Key;
 use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
+pub use accept::Links;
+pub use options::{Options, PRESENCE_GRACE, Secret, global};
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.
