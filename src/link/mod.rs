@@ -28,6 +28,7 @@
 //! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket.
 
 mod accept;
+mod back_off;
 mod dial;
 mod follower;
 mod handshake;
@@ -53,6 +54,7 @@ use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
 pub use accept::Links;
 pub use options::{Options, PRESENCE_GRACE, Secret, global};
+pub use back_off::BackOff;
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.
