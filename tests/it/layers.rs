@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "path", "store", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
+    ("link", &["commit", "message", "path", "store", "tree"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
     ("http", &["api", "commit", "hub", "message", "path", "read", "store", "system", "tree", "value"]),
     ("door", &["api", "http", "path", "system", "value"]),
