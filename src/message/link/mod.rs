@@ -134,7 +134,9 @@ impl<'a> Frame<'a> {
     pub fn is_replication(&self) -> bool {
         use Frame::*;
         match self {
-            Link { .. } | Linked { .. } | Begin { .. } | Snapshot { .. } | Lines { .. } | Snapped { .. } => true,
+            Link { .. } | Linked { .. } | Begin { .. } | Snapshot { .. } | Lines { .. } | Snapped { .. } => {
+                true
+            }
             Commit { .. } | Part { .. } | At { .. } | Ack { .. } | Resync { .. } => true,
             Write { .. } | Fresh { .. } | Call { .. } | Done { .. } => false,
             Publish { .. } | Listen { .. } | Notify { .. } | Presence { .. } => false,
@@ -190,7 +192,8 @@ impl<'a> Words<'a> {
 
     fn instance(&mut self) -> Result<Incarnation, BadFrame> {
         let word = self.word("an instance")?;
-        body::hex16(word).map_or_else(|| self.wrong(word, "an instance of 16 hex digits wanted"), |n| Ok(Incarnation(n)))
+        body::hex16(word)
+            .map_or_else(|| self.wrong(word, "an instance of 16 hex digits wanted"), |n| Ok(Incarnation(n)))
     }
 
     fn path(&mut self) -> Result<Path, BadFrame> {
