@@ -24,6 +24,7 @@ pub enum Verb {
     Log,
     Import,
     Export,
+    Token,
     Bench,
     Cli,
     Help,
@@ -79,6 +80,13 @@ pub enum Flag {
     Private,
     InsecureLink,
     Plugins,
+    Read,
+    Write,
+    Call,
+    Channels,
+    Admin,
+    As,
+    From,
 }
 
 /// A row of the table of options.
@@ -220,13 +228,30 @@ pub const FLAGS: &[FlagRow] = &[
     later(Flag::Operational, "operational", "the link to a global server"),
     later(Flag::PresenceGrace, "presence-grace", "the link to a global server"),
     later(Flag::Private, "private", "the link to a global server"),
-    later(Flag::InsecureLink, "insecure-link", "the link to a global server"),
-    later(Flag::Tokens, "tokens", "access by token"),
-    later(Flag::TokenFile, "token-file", "access by token"),
+    on(Flag::InsecureLink, "insecure-link", "send a token over a network that isn't encrypted"),
+    with(Flag::Tokens, "tokens", "FILE", "the file of the tokens that are asked for (DATA/tokens)"),
+    with(Flag::TokenFile, "token-file", "FILE", "the token that the server is shown; else $TEGA_TOKEN"),
+    with(Flag::Read, "read", "PATHS", "subtrees that may be read: a,b.c or * for all; repeatable"),
+    with(Flag::Write, "write", "PATHS", "subtrees that may be written; repeatable"),
+    with(Flag::Call, "call", "PATHS", "subtrees whose functions may be called; repeatable"),
+    with(
+        Flag::Channels,
+        "channels",
+        "LIST",
+        "channels, with all below, to publish and listen to; repeatable",
+    ),
+    on(Flag::Admin, "admin", "everything may be done"),
+    with(Flag::As, "as", "TEGA_ID", "the only tega ID that its bearer may act under"),
+    with(
+        Flag::From,
+        "from",
+        "CIDR",
+        "addresses that an original server may come from, as 10.8.0.0/24; repeatable",
+    ),
     with(Flag::Plugins, "plugins", "DIR", ""),
 ];
 
-const REMOTE: &[Flag] = &[Flag::Url, Flag::Id, Flag::TokenFile];
+const REMOTE: &[Flag] = &[Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 
 const fn verb(
     verb: Verb,
@@ -286,6 +311,15 @@ pub const VERBS: &[VerbRow] = &[
         IMPORT_MORE,
     ),
     verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
+    verb(
+        Verb::Token,
+        "token",
+        "new NAME | list | remove NAME | legacy TEGA_ID",
+        (1, 2),
+        "make, show and remove the tokens that let others in",
+        TOKEN,
+        TOKEN_MORE,
+    ),
     verb(Verb::Bench, "bench", "", (0, 0), "measure a server", BENCH, BENCH_MORE),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
@@ -311,10 +345,12 @@ const SERVE: &[Flag] = &[
     Flag::Private,
     Flag::InsecureLink,
     Flag::Tokens,
+    Flag::TokenFile,
 ];
 const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
-$XDG_RUNTIME_DIR/tega.sock for others.";
+$XDG_RUNTIME_DIR/tega.sock for others.\n\
+With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
 const GET: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -325,8 +361,10 @@ const GET: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
-const WRITE: &[Flag] = &[Flag::IfVersion, Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile];
+const WRITE: &[Flag] =
+    &[Flag::IfVersion, Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const PUT: &[Flag] = &[
     Flag::String,
     Flag::Yaml,
@@ -336,10 +374,11 @@ const PUT: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const PUT_MORE: &str = "A value that begins with { [ or \" must be JSON. Any other is a number, true, false, null, or else text.\n\
 - reads the value from standard input, where it must be JSON (or YAML with --yaml, or text with --string).";
-const TX: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile];
+const TX: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const TX_MORE: &str = "Each line of standard input is one operation; empty lines and lines that begin with # are passed over:\n\
 \x20 put PATH VALUE                  as in `tega put`; the value is the rest of the line\n\
 \x20 del PATH\n\
@@ -347,18 +386,43 @@ const TX_MORE: &str = "Each line of standard input is one operation; empty lines
 \x20 if-version N del PATH\n\
 \x20 PATH=JSON                       a line of `tega get --flat`\n\
 \x20 {\"put\": PATH, \"value\": …}       an operation as the WebSocket's COMMIT takes it";
-const WATCH: &[Flag] =
-    &[Flag::Json, Flag::Regex, Flag::Since, Flag::Count, Flag::Timeout, Flag::Url, Flag::Id, Flag::TokenFile];
+const WATCH: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Since,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
 const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change:\n\
 `put PATH VALUE` or `del PATH`.";
-const SUB: &[Flag] =
-    &[Flag::Json, Flag::Regex, Flag::Count, Flag::Timeout, Flag::Url, Flag::Id, Flag::TokenFile];
-const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile];
-const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile];
-const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
-const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile];
-const EXPORT: &[Flag] =
-    &[Flag::Json, Flag::Yaml, Flag::Flat, Flag::Version, Flag::Url, Flag::Id, Flag::TokenFile];
+const SUB: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const EXPORT: &[Flag] = &[
+    Flag::Json,
+    Flag::Yaml,
+    Flag::Flat,
+    Flag::Version,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
 const IMPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -369,11 +433,29 @@ const IMPORT: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, NAME.flat holds PATH=JSON lines; a first argument that is no\n\
 file is the path to put the one file at. - reads standard input. PATH=JSON lines or roots that are more than one\n\
 transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
+const TOKEN: &[Flag] = &[
+    Flag::Read,
+    Flag::Write,
+    Flag::Call,
+    Flag::Channels,
+    Flag::Admin,
+    Flag::As,
+    Flag::From,
+    Flag::Tokens,
+    Flag::Data,
+    Flag::Json,
+];
+const TOKEN_MORE: &str = "\
+new prints the secret once; the file keeps a salted hash of it. A running server reads the file again at SIGHUP, and\n\
+ends the sessions of tokens that are gone or changed. With a token file everybody over TCP must show a token, on\n\
+loopback too; the local socket needs none.\n\
+legacy lets an original server of this tega ID in from the addresses of --from, without a token: it knows none.";
 const BENCH: &[Flag] = &[
     Flag::Own,
     Flag::Seconds,
@@ -387,6 +469,7 @@ const BENCH: &[Flag] = &[
     Flag::Json,
     Flag::Url,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const BENCH_MORE: &str = "It writes below the root bench. Latencies are in microseconds.";
 

@@ -261,7 +261,6 @@ mod tests {
             ("put a", "usage: tega put PATH VALUE|-"),
             ("get a b", "get: \"b\" is one argument too many; usage: tega get [PATH]"),
             ("serve --global x", "--global: the link to a global server isn't built into this version yet"),
-            ("get --token-file x", "--token-file: access by token isn't built into this version yet"),
             ("--json get", "invalid option '--json': a verb comes first; `tega help` lists them"),
         ] {
             assert_eq!(typed(line).unwrap_err(), said, "{line}");

@@ -28,12 +28,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "session", "store", "system"]),
+    ("daemon", &["commit", "door", "http", "hub", "session", "store", "system", "token"]),
     (
         "cli",
         &[
             "api", "client", "commit", "daemon", "log", "message", "migrate", "path", "store", "system",
-            "tree", "value", "yaml",
+            "token", "tree", "value", "yaml",
         ],
     ),
 ];

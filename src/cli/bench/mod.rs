@@ -29,8 +29,8 @@ use super::parse::Typed;
 use super::remote;
 use super::show::{Form, Out};
 use crate::api::route::Route;
-use crate::client::Target;
 use crate::client::http::{Client, Request, request_id};
+use crate::client::{Server, Target};
 use crate::path::{Key, Path};
 use crate::system::resident_kib;
 use crate::value::Value;
@@ -51,7 +51,7 @@ pub(super) enum What {
 /// One row's work, for the clients.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) target: Target,
+    pub(super) target: Server,
     pub(super) what: What,
     pub(super) clients: usize,
     pub(super) depth: usize,
@@ -96,8 +96,8 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let plan = Plan::of(typed)?;
     let own = typed.has(Flag::Own).then(|| Own::start(typed)).transpose()?;
     let target = match &own {
-        Some(own) => own.target.clone(),
-        None => remote::target(typed)?,
+        Some(own) => own.target.clone().into(),
+        None => remote::server(typed)?,
     };
     let pid = server_pid(&target)?;
     let mut rows = Vec::new();
@@ -167,7 +167,7 @@ fn show(typed: &Typed, out: &mut Out, rows: &[Row]) -> Result<(), Fault> {
 }
 
 /// The process of the server, where it is on this machine.
-fn server_pid(target: &Target) -> Result<Option<i64>, Fault> {
+fn server_pid(target: &Server) -> Result<Option<i64>, Fault> {
     let answer = Client::new(target.clone()).call(&Request::of(&Route::Status));
     let answer = answer.map_err(|failure| super::live::lost(target, &failure))?;
     let status = answer.json().map_err(|why| Fault::error(format!("{target}: {why}")))?;

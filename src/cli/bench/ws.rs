@@ -6,7 +6,7 @@ use super::stats::Samples;
 use super::stream::{Client, Stream, run as run_all};
 use super::{Job, What, key, value};
 use crate::api::route::PUBSUB;
-use crate::client::Target;
+use crate::client::Server;
 use crate::client::frames::{self, Decoder, Incoming};
 
 /// Every frame's mask: nothing here is to be kept from a proxy.
@@ -26,11 +26,16 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Connects and says who it is.
-    pub(super) async fn open(target: &Target, id: &str) -> Result<Peer, String> {
+    pub(super) async fn open(target: &Server, id: &str) -> Result<Peer, String> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
-        let mut stream = Stream::connect(target).await?;
-        stream.send(frames::handshake(&target.host(), PUBSUB, nonce).as_bytes()).await?;
+        let mut stream = Stream::connect(&target.target).await?;
+        stream
+            .send(
+                frames::handshake_with(&target.target.host(), PUBSUB, nonce, &target.authorization())
+                    .as_bytes(),
+            )
+            .await?;
         let (mut head, mut buf) = (Vec::new(), vec![0; 16 << 10]);
         let used = loop {
             if let Some(used) = frames::handshake_answer(&head, nonce)? {
