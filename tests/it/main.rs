@@ -17,5 +17,6 @@ mod recovery;
 mod refusals;
 mod server;
 mod sessions;
+mod tokens;
 mod weight;
 mod wire;
