@@ -18,6 +18,8 @@ pub enum Verb {
     Diff,
     Roots,
     Sessions,
+    Fleet,
+    Home,
     Status,
     Snapshot,
     Clear,
@@ -52,6 +54,10 @@ pub enum Flag {
     Count,
     Timeout,
     Yes,
+    Fresh,
+    Replaced,
+    Watch,
+    Force,
     Data,
     Repair,
     FromTega,
@@ -71,6 +77,7 @@ pub enum Flag {
     Only,
     Transport,
     Subscribers,
+    Locals,
     Global,
     Config,
     Operational,
@@ -100,10 +107,8 @@ pub struct FlagRow {
     pub short: Option<char>,
     /// What its value is called; `None`: it takes none.
     pub value: Option<&'static str>,
-    /// One line for people.
+    /// One line for people; empty: left out of the help.
     pub help: &'static str,
-    /// Not built yet: the feature's name. Such an option is recognised, refused and left out of the help.
-    pub missing: Option<&'static str>,
 }
 
 /// A row of the table of verbs.
@@ -128,15 +133,11 @@ pub struct VerbRow {
 const MANY: usize = usize::MAX;
 
 const fn on(flag: Flag, name: &'static str, help: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: None, help, missing: None }
+    FlagRow { flag, name, short: None, value: None, help }
 }
 
 const fn with(flag: Flag, name: &'static str, value: &'static str, help: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: Some(value), help, missing: None }
-}
-
-const fn later(flag: Flag, name: &'static str, feature: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: None, help: "", missing: Some(feature) }
+    FlagRow { flag, name, short: None, value: Some(value), help }
 }
 
 /// All options.
@@ -148,14 +149,7 @@ pub const FLAGS: &[FlagRow] = &[
         "the server: http://HOST:PORT or unix:PATH; else $TEGA_URL, the local socket, http://127.0.0.1:8739",
     ),
     with(Flag::Id, "id", "TEGA_ID", "the tega ID to act under"),
-    FlagRow {
-        flag: Flag::Help,
-        name: "help",
-        short: Some('h'),
-        value: None,
-        help: "print this",
-        missing: None,
-    },
+    FlagRow { flag: Flag::Help, name: "help", short: Some('h'), value: None, help: "print this" },
     on(Flag::Json, "json", "JSON on one line, in the canonical encoding"),
     on(Flag::Yaml, "yaml", "YAML"),
     on(Flag::Flat, "flat", "one PATH=JSON line for each leaf"),
@@ -182,10 +176,26 @@ pub const FLAGS: &[FlagRow] = &[
         short: Some('n'),
         value: Some("COUNT"),
         help: "stop after so many",
-        missing: None,
     },
     with(Flag::Timeout, "timeout", "S", "give up after so many seconds"),
     on(Flag::Yes, "yes", "don't ask"),
+    on(
+        Flag::Fresh,
+        "fresh",
+        "all that the root's home has acknowledged, not what this replica happens to have",
+    ),
+    with(
+        Flag::Replaced,
+        "replaced",
+        "INC-N",
+        "a state that the home's snapshot replaced, as history lists it",
+    ),
+    on(Flag::Watch, "watch", "go on: a table that is kept live on a terminal, else the lines that change"),
+    on(
+        Flag::Force,
+        "force",
+        "although the old home isn't linked (what it committed since is set aside) or the new never was",
+    ),
     with(Flag::Data, "data", "DIR", "the data directory: ./var on a PC, /etc/tega/data on OpenWrt"),
     on(Flag::Repair, "repair", "cut a damaged log to its good part; the original is kept beside it"),
     with(
@@ -222,12 +232,33 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::Depth, "depth", "LIST", "pipeline depths over WebSocket (1,16)"),
     with(Flag::Only, "only", "LIST", "of put, get, notify"),
     with(Flag::Transport, "transport", "LIST", "of http, ws"),
+    with(Flag::Locals, "locals", "N", "of bench fleet: how many local servers are simulated (1000)"),
     with(Flag::Subscribers, "subscribers", "LIST", "numbers of subscribers (1,100,1000)"),
-    later(Flag::Global, "global", "the link to a global server"),
-    later(Flag::Config, "config", "the link to a global server"),
-    later(Flag::Operational, "operational", "the link to a global server"),
-    later(Flag::PresenceGrace, "presence-grace", "the link to a global server"),
-    later(Flag::Private, "private", "the link to a global server"),
+    with(Flag::Global, "global", "URL", "be a local server, linked to the global one at ws://HOST:PORT"),
+    with(
+        Flag::Config,
+        "config",
+        "ROOT…",
+        "roots that are homed at the global and replicated here; repeatable",
+    ),
+    with(
+        Flag::Operational,
+        "operational",
+        "ROOT…",
+        "roots that are homed here and replicated at the global; repeatable",
+    ),
+    with(
+        Flag::Private,
+        "private",
+        "ROOT…",
+        "roots that stay on this local; repeatable; *: any that isn't declared",
+    ),
+    with(
+        Flag::PresenceGrace,
+        "presence-grace",
+        "S",
+        "how long ephemeral nodes from the other end of a broken link stay (10)",
+    ),
     on(Flag::InsecureLink, "insecure-link", "send a token over a network that isn't encrypted"),
     with(Flag::Tokens, "tokens", "FILE", "the file of the tokens that are asked for (DATA/tokens)"),
     with(Flag::TokenFile, "token-file", "FILE", "the token that the server is shown; else $TEGA_TOKEN"),
@@ -297,6 +328,16 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
+    verb(Verb::Fleet, "fleet", "", (0, 0), "the linked servers, and what both ends have", FLEET, FLEET_MORE),
+    verb(
+        Verb::Home,
+        "home",
+        "[ROOT [TEGA_ID]]",
+        (0, 2),
+        "which server may commit to which root; with TEGA_ID, move a root there",
+        HOME,
+        HOME_MORE,
+    ),
     verb(Verb::Status, "status", "", (0, 0), "how the server is", TABLE, ""),
     verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", REMOTE, ""),
     verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
@@ -320,7 +361,15 @@ pub const VERBS: &[VerbRow] = &[
         TOKEN,
         TOKEN_MORE,
     ),
-    verb(Verb::Bench, "bench", "", (0, 0), "measure a server", BENCH, BENCH_MORE),
+    verb(
+        Verb::Bench,
+        "bench",
+        "[fleet]",
+        (0, 1),
+        "measure a server, or it with so many locals",
+        BENCH,
+        BENCH_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -358,6 +407,8 @@ const GET: &[Flag] = &[
     Flag::Version,
     Flag::Internal,
     Flag::Regex,
+    Flag::Fresh,
+    Flag::Replaced,
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
@@ -412,6 +463,14 @@ const SUB: &[Flag] = &[
 const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const FLEET: &[Flag] =
+    &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\
+gone), its address, how many versions and how long replicas are behind, each root with its version here and there.\n\
+With --watch, --timeout ends it.";
+const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
+home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
 const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const EXPORT: &[Flag] = &[
     Flag::Json,
@@ -458,6 +517,7 @@ loopback too; the local socket needs none.\n\
 legacy lets an original server of this tega ID in from the addresses of --from, without a token: it knows none.";
 const BENCH: &[Flag] = &[
     Flag::Own,
+    Flag::Locals,
     Flag::Seconds,
     Flag::Clients,
     Flag::Depth,
@@ -471,7 +531,10 @@ const BENCH: &[Flag] = &[
     Flag::TokenFile,
     Flag::InsecureLink,
 ];
-const BENCH_MORE: &str = "It writes below the root bench. Latencies are in microseconds.";
+const BENCH_MORE: &str = "\
+It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
+of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
+after a cut.";
 
 /// The row of an option.
 pub fn flag_row(flag: Flag) -> Option<&'static FlagRow> {

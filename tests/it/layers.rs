@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["commit", "path", "store", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "path", "store", "tree", "value"]),
-    ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
+    ("hub", &["api", "commit", "message", "path", "read", "store", "system", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "token", "value"]),
     (
         "http",
@@ -28,12 +28,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "session", "store", "system", "token"]),
+    ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
+    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token"]),
     (
         "cli",
         &[
-            "api", "client", "commit", "daemon", "log", "message", "migrate", "path", "store", "system",
-            "token", "tree", "value", "yaml",
+            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
+            "system", "token", "tree", "value", "yaml",
         ],
     ),
 ];
