@@ -176,12 +176,14 @@ impl Fleet {
             let tx = Transaction::new(None).put(path(&format!("{root}.last")), Value::from(1));
             self.world.servers[home].store.commit(tx).unwrap();
         }
-        for _ in 0..4 {
+        // Less than the time after which a source gives up a follower that doesn't answer: it must answer.
+        for _ in 0..2 {
             self.settle();
             self.world.tick(DISK_RETRY + BEGIN_TIME);
             self.settle();
             self.link();
         }
+        self.settle();
         for (root, home, replicas) in ROOTS {
             let of = |name: &str| {
                 let store = &self.world.servers[name].store;
