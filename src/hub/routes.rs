@@ -435,11 +435,12 @@ impl Hub {
             Ok(Home::Away(home)) => Some(home.clone()),
             _ => None,
         };
+        let is_ours = matches!(home, Ok(Home::Here)) && self.shared.store.view().root(root).is_some();
         let (owner, ephemeral) = match leaf {
             Some((Some(owner), ephemeral)) => (Some(owner), ephemeral),
             Some((None, _)) => return Err(not_rpc()),
-            // What isn't seen here may be beyond: but not where this server is the home, or has everything.
-            None if is_local && home.is_ok() && origin.is_none() && away.is_some() => (None, false),
+            // What isn't seen here may be beyond, but not in a root that this server is the home of.
+            None if is_local && origin.is_none() && !is_ours => (None, false),
             None => return Err(not_rpc()),
         };
         let behind =

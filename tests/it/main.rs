@@ -22,5 +22,6 @@ mod refusals;
 mod routers;
 mod server;
 mod sessions;
+mod tokens;
 mod weight;
 mod wire;
