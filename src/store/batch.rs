@@ -15,12 +15,15 @@ use super::state::{State, with_kept};
 use super::transaction::Op;
 use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction};
 use crate::commit::{Position, TegaId};
-use crate::log::{AppendError, Group};
+use crate::log::{AppendError, Group, MAX_RECORD};
 use crate::path::Key;
 use crate::system::now_ms;
 
 /// A batch ends with the commit that makes it this long, so that nobody waits for a disk that writes megabytes.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// What a replica's record of a commit may have beside the home's own.
+const FOLLOWED: usize = 1_024;
 
 /// A batch ends with this many submissions, so that the first of them needn't wait for all the others.
 const MAX_BATCH: usize = 4_096;
@@ -323,6 +326,14 @@ impl Judging<'_> {
         };
         if let Some(error) = refusal(self.health) {
             return Err(error);
+        }
+        if event.origin.is_none() && applied.record.len() > MAX_RECORD - FOLLOWED {
+            let message = format!(
+                "a commit of {} bytes; the longest is {}",
+                applied.record.len(),
+                MAX_RECORD - FOLLOWED
+            );
+            return Err(Error::TooLarge { path: None, message });
         }
         let whole = event.origin.is_none() && !event.roots.iter().any(|(root, ..)| skip(root));
         let encode = |out: &mut Vec<u8>| {

@@ -6,14 +6,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::compact::{Text, write_store};
-use super::homes::{Away, homes_lines};
 use super::requests::Requests;
 use super::shared::locked;
 use super::state::State;
-use super::{Done, Error, Health, Receipt, Role, Shared, Submission};
+use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{AppendError, Group, Log, Offset};
-use crate::path::{Key, Path};
 
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -183,52 +181,6 @@ impl Committer {
             self.wake_held();
             self.report();
         }
-        answer(done, Ok(()));
-    }
-
-    /// Writes down where roots have their homes.
-    pub(super) fn set_homes(&mut self, homes: Vec<(Key, Option<Away>)>, done: Done<()>) {
-        let mut state = self.state.clone();
-        let new =
-            |(root, away): &(Key, Option<Away>)| state.homes.get(root).map(|now| &**now) != away.as_ref();
-        let homes: Vec<_> = homes.into_iter().filter(new).collect();
-        if homes.is_empty() {
-            return answer(done, Ok(()));
-        }
-        // Who asked may have looked before the root was made: two servers must never commit to it.
-        let leads = matches!(self.shared.options.role, Role::Leads);
-        let taken = |(root, away): &&(Key, Option<Away>)| {
-            leads
-                && away.as_ref().is_some_and(|away| !away.handover)
-                && state.homes.get(root).is_none()
-                && state.live.get(root).is_some_and(|root| !root.ephemeral_only)
-        };
-        if let Some((root, _)) = homes.iter().find(taken) {
-            let path = Some(Path::from_checked(vec![root.clone()]));
-            let message = format!("{root} was made here; only `tega home` moves it");
-            return answer(done, Err(Error::Bad { path, message }));
-        }
-        if self.log.is_some() {
-            if let Some(error) = refusal(&self.health) {
-                return answer(done, Err(error));
-            }
-            let mut group = Group::new();
-            for line in homes_lines(&homes) {
-                // Far below the longest record that a log takes, and JSON.
-                let _ = group.record(|out| out.extend_from_slice(line.as_bytes()));
-            }
-            let written = self.append(&mut group).and_then(|()| self.log.as_mut().map_or(Ok(()), Log::sync));
-            if let Err(error) = written {
-                let told = self.fail(&error);
-                return answer(done, Err(told));
-            }
-            self.synced_all();
-        }
-        homes.into_iter().for_each(|(root, away)| state.set_home(&root, away));
-        self.state = state;
-        self.show(&[]);
-        self.wake_held();
-        self.report();
         answer(done, Ok(()));
     }
 

@@ -2,10 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use super::Error;
+use super::committer::{Committer, answer, refusal};
 use super::state::State;
 use super::transaction::Op;
+use super::{Done, Error, Submission};
 use crate::commit::TegaId;
+use crate::log::{Group, Log};
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
 
@@ -49,6 +51,9 @@ impl Default for Private {
         Private::Roots(Vec::new())
     }
 }
+
+/// Homes to be recorded; `None`: here.
+pub(super) type Homes = Vec<(Key, Option<Away>)>;
 
 /// A root whose home is another server, as the log records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +151,81 @@ impl fmt::Display for Home {
             Home::Away(Some(home)) => home.fmt(f),
             Home::Away(None) => f.write_str("the global server"),
         }
+    }
+}
+
+/// How many submissions of homes share a sync: when a fleet comes up, every local claims its roots.
+const TOGETHER: usize = 1_000;
+
+impl Committer {
+    /// Writes down where roots have their homes; what was submitted next of the same kind with it.
+    pub(super) fn set_homes(&mut self, homes: Homes, done: Done<()>) {
+        let mut asked = vec![(homes, done)];
+        while asked.len() < TOGETHER {
+            match self.waiting.pop_front() {
+                Some(Submission::Homes(homes, done)) => asked.push((homes, done)),
+                Some(other) => {
+                    self.waiting.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let mut state = self.state.clone();
+        let (mut group, mut granted) = (Group::new(), Vec::new());
+        for (homes, done) in asked {
+            if let Err(error) = self.may_be_recorded(&state, &homes) {
+                answer(done, Err(error));
+                continue;
+            }
+            let new =
+                |(root, away): &(Key, Option<Away>)| state.homes.get(root).map(|now| &**now) != away.as_ref();
+            let homes: Homes = homes.into_iter().filter(new).collect();
+            for line in homes_lines(&homes) {
+                // Far below the longest record that a log takes, and JSON.
+                let _ = group.record(|out| out.extend_from_slice(line.as_bytes()));
+            }
+            homes.into_iter().for_each(|(root, away)| state.set_home(&root, away));
+            granted.push(done);
+        }
+        let written = self.write_homes(&mut group);
+        if written.is_ok() && !group.is_empty() {
+            self.state = state;
+            self.show(&[]);
+            self.wake_held();
+            self.report();
+        }
+        granted.into_iter().for_each(|done| answer(done, written.clone()));
+    }
+
+    fn write_homes(&mut self, group: &mut Group) -> Result<(), Error> {
+        if self.log.is_none() || group.is_empty() {
+            return Ok(());
+        }
+        if let Some(error) = refusal(&self.health) {
+            return Err(error);
+        }
+        let written = self.append(group).and_then(|()| self.log.as_mut().map_or(Ok(()), Log::sync));
+        written.map_err(|error| self.fail(&error))?;
+        self.synced_all();
+        Ok(())
+    }
+
+    /// A root that was made here is given away with a handover only: whoever claims it may have looked before it was
+    /// made, and two servers must never commit to it.
+    fn may_be_recorded(&self, state: &State, homes: &Homes) -> Result<(), Error> {
+        if !matches!(self.shared.options.role, Role::Leads) {
+            return Ok(());
+        }
+        let taken = |(root, away): &&(Key, Option<Away>)| {
+            away.as_ref().is_some_and(|away| !away.handover)
+                && state.homes.get(root).is_none()
+                && state.live.get(root).is_some_and(|root| !root.ephemeral_only)
+        };
+        let Some((root, _)) = homes.iter().find(taken) else { return Ok(()) };
+        let path = Some(Path::from_checked(vec![root.clone()]));
+        let message = format!("{root} was made here; only `tega home` moves it");
+        Err(Error::Bad { path, message })
     }
 }
 
