@@ -102,10 +102,10 @@ async fn serve(
 
 fn websocket(upgraded: Upgraded, hub: Hub, store: Store) -> Serving {
     Box::pin(async move {
-        let Upgraded { stream, leftover, peer } = upgraded;
+        let Upgraded { stream, leftover, peer, access } = upgraded;
         let config = Some(session::config());
         let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, config).await;
-        session::serve(socket, &hub, &store, peer.to_string(), session::Limits::default()).await;
+        session::serve(socket, &hub, &store, peer.to_string(), access, session::Limits::default()).await;
     })
 }
 

@@ -24,6 +24,7 @@ use crate::api::route::{self, Method};
 use crate::http::events::EventSource;
 use crate::http::reply::Framing;
 use crate::http::{Peer, Reply, Request, Waiting, answer};
+use crate::token::Access;
 
 /// Bytes that one read takes.
 const READ: usize = 8 * 1024;
@@ -295,6 +296,7 @@ impl Connection {
             headers: texts.headers,
             body: chunks.unwrap_or_else(in_buffer),
             peer: self.peer,
+            access: Access::all(),
         };
         if crate::http::events::wanted(&request) {
             let Some(ticket) = self.ticket.guests().stream() else {
@@ -374,7 +376,7 @@ impl Connection {
         }
         let leftover = self.rest().to_vec();
         let Connection { stream, peer, ticket, .. } = self;
-        services.websocket(Upgraded { stream, leftover, peer }).await;
+        services.websocket(Upgraded { stream, leftover, peer, access: Access::all() }).await;
         drop(ticket);
     }
 

@@ -50,6 +50,7 @@ pub use stream::{Listener, Stream, is_loopback};
 
 use crate::http::events::EventSource;
 use crate::http::{Answer, Peer, Reply, Request};
+use crate::token::Access;
 
 /// A connection whose WebSocket handshake is done.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub struct Upgraded {
     pub leftover: Vec<u8>,
     /// Who it is.
     pub peer: Peer,
+    /// What they may do.
+    pub access: Access,
 }
 
 /// A future that is done when the WebSocket has ended.

@@ -246,6 +246,7 @@ fn truncated(out: &mut String, start: usize) {
 mod tests {
     use super::*;
     use crate::http::{Headers, Peer};
+    use crate::token::Access;
 
     #[test]
     fn only_a_get_that_accepts_events_gets_a_stream() {
@@ -259,7 +260,15 @@ mod tests {
             (Method::Head, Some("text/event-stream"), false),
         ] {
             let headers = Headers { accept, ..Headers::default() };
-            let request = Request { method, path: "/a", query: "", headers, body: b"", peer: Peer::Local };
+            let request = Request {
+                method,
+                path: "/a",
+                query: "",
+                headers,
+                body: b"",
+                peer: Peer::Local,
+                access: Access::all(),
+            };
             assert_eq!(wanted(&request), stream, "{method:?} {accept:?}");
         }
     }

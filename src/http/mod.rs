@@ -51,6 +51,7 @@ use crate::api::route::{self, Method, Route};
 use crate::hub::Hub;
 use crate::read::Heavy;
 use crate::store::Store;
+use crate::token::Access;
 use crate::value::Value;
 
 /// Who is at the other end.
@@ -72,7 +73,7 @@ impl fmt::Display for Peer {
 }
 
 /// A request, whole and checked, as the door read it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The method.
     pub method: Method,
@@ -86,6 +87,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// Who asks.
     pub peer: Peer,
+    /// What they may do.
+    pub access: Access,
 }
 
 /// The headers that handlers look at.

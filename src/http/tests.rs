@@ -30,7 +30,15 @@ impl Server {
         let (method, target) = line.split_once(' ').unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let method = Method::parse(method);
-        let request = Request { method, path, query, headers, body: body.as_bytes(), peer: Peer::Local };
+        let request = Request {
+            method,
+            path,
+            query,
+            headers,
+            body: body.as_bytes(),
+            peer: Peer::Local,
+            access: Access::all(),
+        };
         let (sender, receiver) = channel();
         handle(&self.0, &request, move |reply| sender.send(reply).unwrap());
         receiver.recv_timeout(Duration::from_secs(20)).unwrap()
@@ -287,7 +295,15 @@ fn a_call_is_looked_up_by_both_ways_that_drivers_have() {
 fn watch(server: &Server, target: &str, last: Option<&str>) -> Box<dyn EventSource> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers = Headers { last_event_id: last, ..Headers::default() };
-    let request = Request { method: Method::Get, path, query, headers, body: b"", peer: Peer::Local };
+    let request = Request {
+        method: Method::Get,
+        path,
+        query,
+        headers,
+        body: b"",
+        peer: Peer::Local,
+        access: Access::all(),
+    };
     Box::new(events::open(&server.0, &request, || {}).map_err(|reply| reply.body).unwrap())
 }
 

@@ -20,6 +20,7 @@ use super::ask::Large;
 use super::machine::{Machine, Step};
 use crate::hub::{End, Frame, Hub, Outbox};
 use crate::store::Store;
+use crate::token::Access;
 
 /// Frames that one session takes before the others on its thread have a turn.
 const SHARE: usize = 64;
@@ -35,12 +36,25 @@ const MISSED_PINGS: u8 = 3;
 const MAX_REASON: usize = 123;
 
 /// Serves one session to its end. The handshake is done; the stream was made with [`config`](super::config). `peer` is
-/// the address that people are shown. Dropping the future ends the session as well.
-pub async fn serve<S>(ws: WebSocketStream<S>, hub: &Hub, store: &Store, peer: String, limits: Limits)
-where
+/// the address that people are shown, `access` what they may do; it's closed with 4001 when that ends. Dropping the
+/// future ends the session as well.
+pub async fn serve<S>(
+    ws: WebSocketStream<S>,
+    hub: &Hub,
+    store: &Store,
+    peer: String,
+    access: Access,
+    limits: Limits,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let outbox = Arc::new(Outbox::new(limits.outbox));
+    let told = Arc::downgrade(&outbox);
+    let _alarm = access.on_revoked(move || {
+        if let Some(outbox) = told.upgrade() {
+            outbox.end(End { code: 4001, reason: "the token is gone or was changed; connect again".into() });
+        }
+    });
     let mut socket = Socket {
         ws,
         machine: Machine::new(hub.clone(), store.clone(), peer, outbox.clone()),

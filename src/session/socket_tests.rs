@@ -16,6 +16,7 @@ use super::tests::{World, id};
 use super::*;
 use crate::hub::End;
 use crate::message::MAX_MESSAGE;
+use crate::token::Access;
 
 /// A server on a port of its own, for as long as `test` runs.
 fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<World>, SocketAddr) -> F) {
@@ -34,7 +35,7 @@ fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Wor
                 let session = async move {
                     // The handshake is the door's.
                     let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
-                    serve(ws, &world.hub, &world.store, peer.to_string(), limits).await;
+                    serve(ws, &world.hub, &world.store, peer.to_string(), Access::all(), limits).await;
                 };
                 if let Some(executor) = spawner.upgrade() {
                     executor.spawn(session).detach();
@@ -216,7 +217,7 @@ fn a_session_can_be_served_on_any_thread() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
-        send(&serve(ws, &world.hub, &world.store, "test".into(), Limits::default()));
+        send(&serve(ws, &world.hub, &world.store, "test".into(), Access::all(), Limits::default()));
     });
 }
 

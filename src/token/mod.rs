@@ -3,16 +3,20 @@
 //! An [`Access`] says what somebody may read, write, call and listen to. The door finds it once for each request or
 //! session; everything behind the door asks it and never looks at a secret.
 
+mod pass;
+
 use std::sync::Arc;
 
 use crate::commit::TegaId;
 use crate::path::Path;
+pub use pass::Alarm;
+use pass::Pass;
 
 /// What somebody may do. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// `None`: everything.
-    grant: Option<Arc<Grant>>,
+    /// `None`: everything, for good.
+    pass: Option<Arc<Pass>>,
 }
 
 /// What a token allows.
@@ -37,22 +41,45 @@ pub struct Grant {
 impl Access {
     /// Everything: the local socket, and a server without tokens.
     pub fn all() -> Access {
-        Access { grant: None }
+        Access { pass: None }
     }
 
     /// What a token allows.
     pub fn of(grant: Arc<Grant>) -> Access {
-        Access { grant: Some(grant) }
+        Access { pass: Some(Pass::new(Some(grant))) }
+    }
+
+    /// Everything, until tokens are asked for.
+    pub(crate) fn open() -> Access {
+        Access { pass: Some(Pass::new(None)) }
+    }
+
+    /// Ends it: those who still hold it are told.
+    pub(crate) fn revoke(&self) {
+        if let Some(pass) = &self.pass {
+            pass.revoke();
+        }
+    }
+
+    /// Whether its token is gone or says something else now.
+    pub fn is_revoked(&self) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.is_revoked())
+    }
+
+    /// Has this called once when its token is gone or changed: at once where it is already. It must be quick and not
+    /// block. Nobody is told any more once the [`Alarm`] is dropped. `None`: that never happens.
+    pub fn on_revoked(&self, tell: impl Fn() + Send + Sync + 'static) -> Option<Alarm> {
+        self.pass.as_ref().map(|pass| pass.alarm(tell))
     }
 
     /// The token, where it isn't everything.
     pub fn grant(&self) -> Option<&Arc<Grant>> {
-        self.grant.as_ref()
+        self.pass.as_ref()?.grant.as_ref()
     }
 
     /// Whether everything is allowed.
     pub fn is_admin(&self) -> bool {
-        self.grant.as_ref().is_none_or(|grant| grant.admin)
+        self.grant().is_none_or(|grant| grant.admin)
     }
 
     /// Whether the whole subtree at the path may be read.
@@ -63,12 +90,12 @@ impl Access {
     /// Whether something at the path, above it or below it may be read.
     pub fn may_read_some(&self, path: &Path) -> bool {
         self.may_read(path)
-            || self.grant.as_ref().is_some_and(|grant| grant.read.iter().any(|may| path.contains(may)))
+            || self.grant().is_some_and(|grant| grant.read.iter().any(|may| path.contains(may)))
     }
 
     /// The subtrees that may be read; `None`: everything.
     pub fn readable(&self) -> Option<&[Path]> {
-        let grant = self.grant.as_ref().filter(|grant| !grant.admin)?;
+        let grant = self.grant().filter(|grant| !grant.admin)?;
         if grant.read.iter().any(Path::is_empty) { None } else { Some(&grant.read) }
     }
 
@@ -89,11 +116,11 @@ impl Access {
 
     /// Whether its bearer may act under this tega ID.
     pub fn may_act_as(&self, tega_id: &TegaId) -> bool {
-        self.grant.as_ref().and_then(|grant| grant.tega_id.as_ref()).is_none_or(|own| own == tega_id)
+        self.grant().and_then(|grant| grant.tega_id.as_ref()).is_none_or(|own| own == tega_id)
     }
 
     fn covers(&self, path: &Path, paths: impl Fn(&Grant) -> &Vec<Path>) -> bool {
-        match &self.grant {
+        match self.grant() {
             None => true,
             Some(grant) => grant.admin || paths(grant).iter().any(|may| may.contains(path)),
         }

@@ -21,9 +21,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "path", "store", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "read", "store", "tree", "value"]),
-    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "value"]),
-    ("http", &["api", "commit", "hub", "message", "path", "read", "store", "system", "tree", "value"]),
-    ("door", &["api", "http", "path", "system", "value"]),
+    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "token", "value"]),
+    (
+        "http",
+        &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "tree", "value"],
+    ),
+    ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "value"]),
     ("daemon", &["commit", "door", "http", "hub", "session", "store", "system"]),
     (
