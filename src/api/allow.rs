@@ -131,9 +131,7 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
         Route::Get { path, .. } => read(access, path).map(drop),
         Route::Select { .. } | Route::Roots | Route::Old => read(access, &Path::TOP).map(drop),
         Route::History { root } | Route::Diff { root, .. } => read(access, &root_path(root)).map(drop),
-        Route::Edges { root, .. } => {
-            read(access, &root.as_ref().map_or(Path::TOP, root_path)).map(drop)
-        }
+        Route::Edges { root, .. } => read(access, &root.as_ref().map_or(Path::TOP, root_path)).map(drop),
         Route::Put { path, write: how, .. } => {
             named(access, &mut how.by)?;
             if access.may_call(path) { Ok(()) } else { write(access, path) }
@@ -245,10 +243,11 @@ mod tests {
     #[test]
     fn a_call_without_a_tega_id_is_from_the_only_one_that_its_token_may_act_under() {
         let id = |text: &str| TegaId::new(text).unwrap();
-        let grant =
-            Grant { write: vec![path("a")], tega_id: Some(id("r1")), ..Grant::default() };
+        let grant = Grant { write: vec![path("a")], tega_id: Some(id("r1")), ..Grant::default() };
         let access = Access::of(grant.into());
-        for (by, shown) in [(None, Some(Some(id("r1")))), (Some(id("r1")), Some(Some(id("r1")))), (Some(id("r2")), None)] {
+        for (by, shown) in
+            [(None, Some(Some(id("r1")))), (Some(id("r1")), Some(Some(id("r1")))), (Some(id("r2")), None)]
+        {
             let mut begin = Route::Begin { by };
             let shown = shown.map(|by| Route::Begin { by });
             assert_eq!(route(&access, &mut begin).ok().map(|()| begin), shown);

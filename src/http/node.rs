@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use super::condition::{etag, expect, refused, unchanged};
 use super::{Context, Headers, Reply, Request, call};
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::query;
 use crate::api::route::{Read, Write};
-use crate::commit::{Incarnation, TegaId};
+use crate::commit::TegaId;
 use crate::hub::is_rpc_leaf;
-use crate::path::{Key, Path};
+use crate::path::Path;
 use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{self, Error, Op, Receipt, Store, Transaction};
+use crate::token::Access;
 use crate::tree::Kind;
 use crate::value::Value;
 
@@ -23,7 +25,7 @@ pub(super) fn get(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let (found, head) = match find(context, &request.headers, path, &read) {
+    let (found, head) = match find(context, request, path, &read) {
         Ok(found) => found,
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
@@ -45,22 +47,25 @@ pub(super) fn get(
 /// Looks the node up, and says what the answer's head is.
 fn find(
     context: &Context,
-    headers: &Headers<'_>,
+    request: &Request<'_>,
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
-    let source = Source::of(&context.store, path.root(), read.version, read.txid.as_deref())?;
+    let txid = read.txid.as_deref();
+    let source = Source::of(&context.store, &request.access, &path, read.version, txid)?;
     let found = Found::new(&context.store, source, path, read.internal)?;
-    // Another form is another representation, for which there's no second tag; and what is ephemeral has no version.
-    let tagged = !read.internal && found.source().ephemeral(&context.store, found.path()).is_empty();
+    // Another form, or a part, is another representation, for which there's no second tag; and what is ephemeral has no
+    // version.
+    let whole = !read.internal && !found.source().is_cut();
+    let tagged = whole && found.source().ephemeral(&context.store, found.path()).is_empty();
     let mut head = Reply::empty(200);
     if let (Some(root), Some(node)) = (found.path().root(), found.node())
         && let Some(version) = node.stamp.as_version().filter(|_| read.txid.is_none())
     {
         head.headers.push(("Tega-Version", version.to_string().into()));
-        if let Some(incarnation) = incarnation(found.source(), root) {
+        if let Some(incarnation) = found.source().incarnation(root) {
             let tag = etag(incarnation, version);
-            if tagged && unchanged(headers, &tag) {
+            if tagged && unchanged(&request.headers, &tag) {
                 head.status = 304;
             }
             head.headers.push(("ETag", tag.into()));
@@ -70,22 +75,15 @@ fn find(
     Ok((found, head))
 }
 
-fn incarnation(source: &Source, root: &Key) -> Option<Incarnation> {
-    match source {
-        Source::Present(view) => Some(view.root(root)?.incarnation),
-        Source::Past(_, past) => Some(past.incarnation),
-        Source::Candidate(_) => None,
-    }
-}
-
 /// `GET` with `regex_flag`: every node that the regexes match, with their groups.
 pub(super) fn select(
     context: &Context,
+    access: &Access,
     pattern: &str,
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let selection = Source::of(&context.store, None, read.version, read.txid.as_deref())
+    let selection = Source::of(&context.store, access, &Path::TOP, read.version, read.txid.as_deref())
         .and_then(|source| Selection::new(&context.store, source, pattern, read.internal));
     let selection = match selection {
         Ok(selection) => selection,
@@ -115,20 +113,25 @@ pub(super) fn put(
         Err(error) => return done(Reply::refusal(&Refusal::bad(format!("the body: {error}")).at(&path))),
     };
     if is_call(context, &path, &value) {
-        return call::rpc(context, write.by, &path, &value, done);
+        return match allow::call(&request.access, &path) {
+            Ok(()) => call::rpc(context, write.by, &path, &value, done),
+            Err(refusal) => done(Reply::refusal(&refusal)),
+        };
     }
-    let prepared = expect(&request.headers, write.version).and_then(|(expect, by_header)| {
-        let mut transaction = transaction(request, &write)?;
-        if ephemeral && write.txid.is_none() {
-            transaction.session = Some(session(context, &write.by)?);
-        }
-        transaction.ops.push(Op::Put { path: path.clone(), value, expect, ephemeral });
-        Ok((transaction, by_header))
-    });
+    let prepared = allow::write(&request.access, &path)
+        .and_then(|()| expect(&request.headers, write.version))
+        .and_then(|(expect, by_header)| {
+            let mut transaction = transaction(request, &write)?;
+            if ephemeral && write.txid.is_none() {
+                transaction.session = Some(session(context, &write.by)?);
+            }
+            transaction.ops.push(Op::Put { path: path.clone(), value, expect, ephemeral });
+            Ok((transaction, by_header))
+        });
     match prepared {
         Ok((transaction, by_header)) => {
             let tagged = (!ephemeral).then_some(path);
-            commit(context, transaction, write.txid, tagged, by_header, done)
+            commit(context, request, transaction, write.txid, tagged, by_header, done)
         }
         Err(refusal) => done(Reply::refusal(&refusal)),
     }
@@ -162,7 +165,9 @@ pub(super) fn delete(
         Ok((transaction, by_header))
     });
     match prepared {
-        Ok((transaction, by_header)) => commit(context, transaction, write.txid, None, by_header, done),
+        Ok((transaction, by_header)) => {
+            commit(context, request, transaction, write.txid, None, by_header, done)
+        }
         Err(refusal) => done(Reply::refusal(&refusal)),
     }
 }
@@ -190,6 +195,7 @@ pub(super) fn session(context: &Context, by: &Option<TegaId>) -> Result<store::S
 /// Commits, or queues where the write belongs to a transaction.
 fn commit(
     context: &Context,
+    request: &Request<'_>,
     transaction: Transaction,
     txid: Option<String>,
     tagged: Option<Path>,
@@ -203,14 +209,14 @@ fn commit(
             Err(error) => refused(error.into(), by_header),
         });
     }
-    let store = context.store.clone();
+    let (store, access) = (context.store.clone(), request.access.clone());
     context.store.submit(transaction, move |outcome| {
         done(match outcome {
             Ok(receipt) => match tagged.and_then(|path| put_tag(&store, &receipt, &path)) {
                 Some(tag) => committed(&receipt).with("ETag", tag),
                 None => committed(&receipt),
             },
-            Err(error) => refused(error.into(), by_header),
+            Err(error) => refused(allow::told(&access, error.into()), by_header),
         });
     });
 }

@@ -22,12 +22,16 @@
 //!
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
+mod links;
 mod outbox;
 mod remote;
+mod routes;
 mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,10 +42,12 @@ use crate::message;
 use crate::path::Path;
 use crate::read::Heavy;
 use crate::store::{Channel, SessionId, Store};
-use crate::tree::Kind;
+use crate::token::Access;
 use crate::value::Value;
 
 pub use crate::message::{Dialect, Scope};
+use links::Links;
+pub use links::{GlobalInfo, Moment};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
 pub(crate) use state::Fanout;
@@ -56,7 +62,14 @@ pub struct Hub {
 struct Shared {
     own_id: TegaId,
     store: Store,
+    /// How long a call waits.
+    call_time: Duration,
     state: Mutex<State>,
+    /// Never held together with `state`.
+    links: Mutex<Links>,
+    /// The channels that the global server was told to send: texts, and whether they are regexes. Held while it's told,
+    /// so that the last word is the right one.
+    told: Mutex<BTreeSet<(String, bool)>>,
     /// The last notifications as they were encoded, for the other subscribers of the same channels.
     fanout: Mutex<Fanout>,
     /// Where large reads are encoded, whoever asks.
@@ -135,6 +148,8 @@ pub struct Joining {
     pub dialect: Dialect,
     /// The peer's address, for people.
     pub from: String,
+    /// What it may do: it's given the messages only that it may have.
+    pub access: Access,
 }
 
 impl Hub {
@@ -148,7 +163,10 @@ impl Hub {
         let shared = Shared {
             own_id,
             store,
+            call_time: limits.call_time,
             state: Mutex::new(State::new(limits)),
+            links: Mutex::default(),
+            told: Mutex::default(),
             fanout: Mutex::default(),
             heavy: Heavy::new(),
         };
@@ -189,8 +207,9 @@ impl Hub {
 
     /// A session ended: its channels and ephemeral nodes go, and the calls that it owed an answer fail at once.
     pub fn leave(&self, session: SessionId) {
-        let orphans = self.state().leave(session);
+        let (orphans, globals) = self.state().leave(session);
         self.shared.store.end_session(session);
+        self.tell_global(&globals);
         for call in orphans {
             call.gone();
         }
@@ -204,18 +223,22 @@ impl Hub {
 
     /// A session listens to a channel. Once more is no error.
     pub fn subscribe(&self, session: SessionId, channel: &Channel, scope: Scope) -> Result<(), Refusal> {
-        let sub = Sub::new(channel, scope);
-        self.state().subscribe(session, sub)
+        let changed = self.state().subscribe(session, Sub::new(channel, scope))?;
+        self.tell_global(&changed);
+        Ok(())
     }
 
     /// A session no longer listens. False: it didn't.
     pub fn unsubscribe(&self, session: SessionId, channel: &str, regex: bool) -> bool {
-        self.state().unsubscribe(session, channel, regex)
+        let (known, changed) = self.state().unsubscribe(session, channel, regex);
+        self.tell_global(&changed);
+        known
     }
 
     /// A session listens to nothing any more.
     pub fn unsubscribe_all(&self, session: SessionId) {
-        self.state().unsubscribe_all(session);
+        let changed = self.state().unsubscribe_all(session);
+        self.tell_global(&changed);
     }
 
     /// The newest live session of this tega ID: the one that owns its ephemeral puts and serves its RPCs.
@@ -223,26 +246,7 @@ impl Hub {
         self.state().newest(tega_id)
     }
 
-    /// Calls the RPC leaf at `path`; `arguments` is `{"args":[…],"kwargs":{…}}`. `done` is called once, from any thread:
-    /// with the result, or with the reason why there's none, at the latest when the time limit is over.
-    pub fn call(
-        &self,
-        caller: Option<&TegaId>,
-        path: &Path,
-        arguments: &Value,
-        done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
-    ) {
-        let view = self.shared.store.view();
-        let owner = match view.node(path).map(|node| node.kind) {
-            Some(Kind::Leaf(Value::Text(text))) => owner_of(text),
-            _ => None,
-        };
-        match owner {
-            Some(owner) => self.call_owner(&owner, caller, path, arguments, Box::new(done)),
-            None => done(Err(RpcError::NotRpc { path: path.clone() })),
-        }
-    }
-
+    /// Sends the call to the newest session of its owner.
     fn call_owner(
         &self,
         owner: &TegaId,
@@ -273,43 +277,30 @@ impl Hub {
         }
     }
 
-    /// Gives a message to the subscribers of a channel but not to `session`, its sender. Returns how many got it; 0 for
-    /// a channel that is no path, since nobody can listen to it.
-    pub fn publish(&self, from: &TegaId, session: Option<SessionId>, channel: &str, body: &Value) -> usize {
-        let Ok(path) = Path::parse(channel) else { return 0 };
-        let outboxes = self.state().listeners(&path, session);
-        if outboxes.is_empty() {
-            return 0;
-        }
-        let mut frame = String::new();
-        message::message(&mut frame, &path, from, &body.to_string());
-        let frame: Arc<str> = frame.into();
-        outboxes.iter().filter(|outbox| outbox.push(Frame::Shared(frame.clone()))).count()
-    }
-
     /// The tega IDs that have a session, in order (`/_ids`).
     pub fn ids(&self) -> Vec<TegaId> {
         self.state().ids()
     }
 
-    /// Each channel as it was subscribed, with who listens (`/_channels`).
-    pub fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
-        self.state().channels()
+    /// Each channel as it was subscribed, with who listens (`/_channels`). Of channels that somebody may neither read of
+    /// nor hear, and of regexes, which say too much, only an admin is told; in the two lists below as well.
+    pub fn channels(&self, access: &Access) -> Vec<(String, Vec<TegaId>)> {
+        self.state().channels(access)
     }
 
     /// Each tega ID with its channels (`/_subscribers`).
-    pub fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
-        self.state().subscribers()
+    pub fn subscribers(&self, access: &Access) -> Vec<(TegaId, Vec<String>)> {
+        self.state().subscribers(access)
     }
 
     /// The channels that reach beyond this server (`/_global`).
-    pub fn global_channels(&self) -> Vec<(String, Scope)> {
-        self.state().global_channels()
+    pub fn global_channels(&self, access: &Access) -> Vec<(String, Scope)> {
+        self.state().global_channels(access)
     }
 
-    /// The sessions that are links of other servers (`/_forwarders`). This server takes no links, so there's none.
+    /// The linked servers that listen to anything here (`/_forwarders`).
     pub fn forwarders(&self) -> Vec<TegaId> {
-        Vec::new()
+        self.links().forwarders()
     }
 
     /// Every session, in order of connection (`/_sessions`).
@@ -325,6 +316,7 @@ impl Hub {
     /// Lets this much time pass: ends the calls that are overdue. The daemon's timer calls it about once a second.
     pub fn tick(&self, elapsed: Duration) {
         self.fanout().clear();
+        self.links().tick(elapsed);
         let overdue = self.state().tick(elapsed);
         for call in overdue {
             call.overdue();

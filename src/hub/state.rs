@@ -12,10 +12,14 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::store::{Channel, Event, SessionId};
+use crate::token::Access;
 use crate::tree::ChannelPattern;
 use crate::value::Value;
 
 pub(super) type Done = Box<dyn FnOnce(Result<Value, RpcError>) + Send>;
+
+/// Channels of the scope `global` whose first subscriber may have come, or whose last may have gone.
+pub(super) type Globals = Vec<(String, bool)>;
 
 /// The original's seq wraps here, and its drivers may rely on it.
 const MAX_SEQ: u32 = 65_535;
@@ -28,6 +32,8 @@ pub(super) struct State {
     /// Who listens to exactly this path; regexes are looked for in the sessions of `with_regex`.
     by_channel: HashMap<Arc<str>, Vec<SessionId>>,
     with_regex: Vec<SessionId>,
+    /// How many subscriptions of the scope `global` there are to a channel; the flag says that it's a regex.
+    globals: BTreeMap<(Arc<str>, bool), (usize, Channel)>,
     calls: BTreeMap<u32, Call>,
     last_seq: u32,
     /// Time that has passed since the hub began.
@@ -57,6 +63,18 @@ pub(super) struct Sub {
     scope: Scope,
 }
 
+fn shown(channel: &Channel, access: &Access) -> bool {
+    match channel {
+        _ if access.is_admin() => true,
+        Channel::Path(path) => access.may_read_some(path) || access.may_message(path),
+        Channel::Regex { .. } => false,
+    }
+}
+
+fn key_of(sub: &Sub) -> (Arc<str>, bool) {
+    (sub.text.clone(), sub.regex.is_some())
+}
+
 impl Sub {
     pub(super) fn new(channel: &Channel, scope: Scope) -> Sub {
         let pattern = match channel {
@@ -64,6 +82,19 @@ impl Sub {
             Channel::Regex { pattern, .. } => Some(pattern.clone()),
         };
         Sub { text: channel.text().into(), regex: pattern, scope }
+    }
+
+    fn channel(&self) -> Channel {
+        match &self.regex {
+            Some(pattern) => Channel::Regex { text: self.text.to_string(), pattern: pattern.clone() },
+            // It was the text of one.
+            None => Channel::Path(Path::parse(&self.text).unwrap_or(Path::TOP)),
+        }
+    }
+
+    /// Whether somebody may know of it.
+    fn is_for(&self, access: &Access) -> bool {
+        shown(&self.channel(), access)
     }
 
     fn is(&self, text: &str, regex: bool) -> bool {
@@ -110,6 +141,7 @@ impl State {
             by_id: BTreeMap::new(),
             by_channel: HashMap::new(),
             with_regex: Vec::new(),
+            globals: BTreeMap::new(),
             calls: BTreeMap::new(),
             last_seq: 0,
             clock: Duration::ZERO,
@@ -130,8 +162,8 @@ impl State {
     }
 
     /// Takes a session out, and returns the calls that it owes an answer.
-    pub(super) fn leave(&mut self, session: SessionId) -> Vec<Call> {
-        self.unsubscribe_all(session);
+    pub(super) fn leave(&mut self, session: SessionId) -> (Vec<Call>, Globals) {
+        let globals = self.unsubscribe_all(session);
         if let Some(entry) = self.sessions.remove(&session)
             && let Some(of_id) = self.by_id.get_mut(&entry.who.tega_id)
         {
@@ -142,18 +174,23 @@ impl State {
         }
         let seqs: Vec<u32> =
             self.calls.iter().filter(|(_, c)| c.owner == session).map(|(seq, _)| *seq).collect();
-        seqs.iter().filter_map(|seq| self.calls.remove(seq)).collect()
+        (seqs.iter().filter_map(|seq| self.calls.remove(seq)).collect(), globals)
     }
 
     pub(super) fn outboxes(&self) -> Vec<Arc<Outbox>> {
         self.sessions.values().map(|entry| entry.outbox.clone()).collect()
     }
 
-    pub(super) fn subscribe(&mut self, session: SessionId, sub: Sub) -> Result<(), Refusal> {
-        let Some(entry) = self.sessions.get_mut(&session) else { return Ok(()) };
+    pub(super) fn subscribe(&mut self, session: SessionId, sub: Sub) -> Result<Globals, Refusal> {
+        let Some(entry) = self.sessions.get_mut(&session) else { return Ok(Vec::new()) };
+        let key = key_of(&sub);
         if let Some(known) = entry.subs.iter_mut().find(|known| known.is(&sub.text, sub.regex.is_some())) {
-            known.scope = sub.scope;
-            return Ok(());
+            let before = std::mem::replace(&mut known.scope, sub.scope);
+            return Ok(match (before, sub.scope) {
+                (Scope::Local, Scope::Global) => self.begin_global(key, sub.channel()),
+                (Scope::Global, Scope::Local) => self.end_global(key),
+                _ => Vec::new(),
+            });
         }
         if entry.subs.len() >= self.limits.channels {
             let limit = self.limits.channels;
@@ -164,31 +201,71 @@ impl State {
             Some(_) if !self.with_regex.contains(&session) => self.with_regex.push(session),
             Some(_) => {}
         }
+        let global = (sub.scope == Scope::Global).then(|| sub.channel());
         entry.subs.push(sub);
-        Ok(())
+        Ok(global.map_or_else(Vec::new, |channel| self.begin_global(key, channel)))
     }
 
-    pub(super) fn unsubscribe(&mut self, session: SessionId, text: &str, regex: bool) -> bool {
-        let Some(entry) = self.sessions.get_mut(&session) else { return false };
-        let Some(at) = entry.subs.iter().position(|sub| sub.is(text, regex)) else { return false };
-        entry.subs.remove(at);
+    /// The first: the session listened to it.
+    pub(super) fn unsubscribe(&mut self, session: SessionId, text: &str, regex: bool) -> (bool, Globals) {
+        let none = (false, Vec::new());
+        let Some(entry) = self.sessions.get_mut(&session) else { return none };
+        let Some(at) = entry.subs.iter().position(|sub| sub.is(text, regex)) else { return none };
+        let sub = entry.subs.remove(at);
         let has_regex = entry.subs.iter().any(|sub| sub.regex.is_some());
         if !regex {
             self.forget(session, text);
         } else if !has_regex {
             self.with_regex.retain(|other| *other != session);
         }
-        true
+        let global = sub.scope == Scope::Global;
+        (true, if global { self.end_global(key_of(&sub)) } else { Vec::new() })
     }
 
-    pub(super) fn unsubscribe_all(&mut self, session: SessionId) {
-        let Some(entry) = self.sessions.get_mut(&session) else { return };
+    pub(super) fn unsubscribe_all(&mut self, session: SessionId) -> Globals {
+        let Some(entry) = self.sessions.get_mut(&session) else { return Vec::new() };
+        let mut globals = Vec::new();
         for sub in std::mem::take(&mut entry.subs) {
             if sub.regex.is_none() {
                 self.forget(session, &sub.text);
             }
+            if sub.scope == Scope::Global {
+                globals.extend(self.end_global(key_of(&sub)));
+            }
         }
         self.with_regex.retain(|other| *other != session);
+        globals
+    }
+
+    fn begin_global(&mut self, key: (Arc<str>, bool), channel: Channel) -> Globals {
+        let (text, regex) = (key.0.to_string(), key.1);
+        let count = &mut self.globals.entry(key).or_insert((0, channel)).0;
+        *count += 1;
+        if *count == 1 { vec![(text, regex)] } else { Vec::new() }
+    }
+
+    fn end_global(&mut self, key: (Arc<str>, bool)) -> Globals {
+        let changed = (key.0.to_string(), key.1);
+        match self.globals.get_mut(&key) {
+            Some((count, _)) if *count > 1 => {
+                *count -= 1;
+                Vec::new()
+            }
+            _ => {
+                self.globals.remove(&key);
+                vec![changed]
+            }
+        }
+    }
+
+    /// The channel, where anybody listens to it with the scope `global`.
+    pub(super) fn global_channel(&self, text: &str, regex: bool) -> Option<Channel> {
+        self.globals.get(&(text.into(), regex)).map(|(_, channel)| channel.clone())
+    }
+
+    /// All channels that anybody listens to with the scope `global`.
+    pub(super) fn all_globals(&self) -> Globals {
+        self.globals.keys().map(|(text, regex)| (text.to_string(), *regex)).collect()
     }
 
     fn forget(&mut self, session: SessionId, text: &str) {
@@ -200,22 +277,44 @@ impl State {
         }
     }
 
-    /// The outboxes of those who listen to this channel, each once.
-    pub(super) fn listeners(&self, channel: &Path, except: Option<SessionId>) -> Vec<Arc<Outbox>> {
+    /// The outboxes of those who listen to this channel and may have its messages, each once; `only`: with this scope.
+    pub(super) fn listeners(
+        &self,
+        channel: &Path,
+        except: Option<SessionId>,
+        only: Option<Scope>,
+    ) -> Vec<Arc<Outbox>> {
         // A regex is matched against the bare keys, as it is for changes.
         let bare = channel.keys().join(".");
-        let exact = self.by_channel.get(&*channel.to_string()).map_or(&[][..], Vec::as_slice);
-        let matches = |session: &&SessionId| {
-            let subs = self.sessions.get(session).map_or(&[][..], |entry| &entry.subs);
-            !exact.contains(session)
-                && subs.iter().any(|s| s.regex.as_ref().is_some_and(|r| r.matches(&bare)))
+        let text = channel.to_string();
+        let exact = self.by_channel.get(&*text).map_or(&[][..], Vec::as_slice);
+        let wanted = |sub: &Sub| only.is_none_or(|scope| sub.scope == scope);
+        let by_name = |sub: &Sub| wanted(sub) && sub.is(&text, false);
+        let by_regex = |sub: &Sub| wanted(sub) && sub.regex.as_ref().is_some_and(|r| r.matches(&bare));
+        let entry = |session: &SessionId| {
+            self.sessions.get(session).filter(|entry| entry.who.access.may_message(channel))
         };
-        exact
+        let named = exact.iter().filter(|s| entry(s).is_some_and(|e| e.subs.iter().any(by_name)));
+        let matching = self
+            .with_regex
             .iter()
-            .chain(self.with_regex.iter().filter(matches))
-            .filter(|session| except != Some(**session))
+            .filter(|s| entry(s).is_some_and(|e| !e.subs.iter().any(by_name) && e.subs.iter().any(by_regex)));
+        let all = named.chain(matching).filter(|session| except != Some(**session));
+        all.filter_map(|session| entry(session).map(|entry| entry.outbox.clone())).collect()
+    }
+
+    /// Those who listen to exactly this channel with the scope `global`: who they are and where they are told.
+    pub(super) fn global_listeners(&self, text: &str, regex: bool) -> Vec<(Joining, Arc<Outbox>)> {
+        let sessions = match regex {
+            false => self.by_channel.get(text).map_or(&[][..], Vec::as_slice),
+            true => &self.with_regex,
+        };
+        let listens = |sub: &Sub| sub.scope == Scope::Global && sub.is(text, regex);
+        sessions
+            .iter()
             .filter_map(|session| self.sessions.get(session))
-            .map(|entry| entry.outbox.clone())
+            .filter(|entry| entry.subs.iter().any(listens))
+            .map(|entry| (entry.who.clone(), entry.outbox.clone()))
             .collect()
     }
 
@@ -281,13 +380,17 @@ impl State {
         self.by_id.keys().cloned().collect()
     }
 
+    fn subs_for(&self, access: &Access) -> impl Iterator<Item = (&TegaId, &Sub)> {
+        self.subs().filter(|(_, sub)| sub.is_for(access))
+    }
+
     fn subs(&self) -> impl Iterator<Item = (&TegaId, &Sub)> {
         self.sessions.values().flat_map(|entry| entry.subs.iter().map(move |sub| (&entry.who.tega_id, sub)))
     }
 
-    pub(super) fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
+    pub(super) fn channels(&self, access: &Access) -> Vec<(String, Vec<TegaId>)> {
         let mut channels: BTreeMap<String, Vec<TegaId>> = BTreeMap::new();
-        for (id, sub) in self.subs() {
+        for (id, sub) in self.subs_for(access) {
             let ids = channels.entry(sub.text.to_string()).or_default();
             if !ids.contains(id) {
                 ids.push(id.clone());
@@ -296,9 +399,9 @@ impl State {
         channels.into_iter().collect()
     }
 
-    pub(super) fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
+    pub(super) fn subscribers(&self, access: &Access) -> Vec<(TegaId, Vec<String>)> {
         let mut subscribers: BTreeMap<TegaId, Vec<String>> = BTreeMap::new();
-        for (id, sub) in self.subs() {
+        for (id, sub) in self.subs_for(access) {
             let channels = subscribers.entry(id.clone()).or_default();
             if !channels.iter().any(|known| **known == *sub.text) {
                 channels.push(sub.text.to_string());
@@ -307,10 +410,9 @@ impl State {
         subscribers.into_iter().collect()
     }
 
-    pub(super) fn global_channels(&self) -> Vec<(String, Scope)> {
-        let global = self.subs().filter(|(_, sub)| sub.scope == Scope::Global);
-        let mut texts: Vec<String> = global.map(|(_, sub)| sub.text.to_string()).collect();
-        texts.sort_unstable();
+    pub(super) fn global_channels(&self, access: &Access) -> Vec<(String, Scope)> {
+        let known = self.globals.iter().filter(|(_, (_, channel))| shown(channel, access));
+        let mut texts: Vec<String> = known.map(|((text, _), _)| text.to_string()).collect();
         texts.dedup();
         texts.into_iter().map(|text| (text, Scope::Global)).collect()
     }
@@ -350,10 +452,17 @@ impl State {
             assert_eq!(entry.waiting, waiting);
         }
         assert!(self.by_channel.values().all(|listeners| !listeners.is_empty()));
+        for (key, (count, _)) in &self.globals {
+            let of_key = |(_, sub): &(&TegaId, &Sub)| sub.scope == Scope::Global && key_of(sub) == *key;
+            assert_eq!(*count, self.subs().filter(of_key).count(), "{key:?}");
+        }
+        let global = self.subs().filter(|(_, sub)| sub.scope == Scope::Global).count();
+        assert_eq!(global, self.globals.values().map(|(count, _)| count).sum::<usize>());
     }
 }
 
-/// Notifications as they were last encoded. Many sessions that listen to the same channels share one frame.
+/// Notifications as they were last encoded. Many sessions that listen to the same channels and may read the same share
+/// one frame.
 #[derive(Default)]
 pub(crate) struct Fanout {
     kept: Vec<Kept>,
@@ -365,6 +474,8 @@ struct Kept {
     event: Arc<Event>,
     channels: Arc<str>,
     dialect: Dialect,
+    /// Of it only what may be read matters: whoever may read the same can share the frame.
+    access: Access,
     /// `None`: these channels see nothing of the event.
     frame: Option<Arc<str>>,
 }
@@ -379,9 +490,14 @@ impl Fanout {
         event: &Arc<Event>,
         channels: &str,
         dialect: Dialect,
+        access: &Access,
     ) -> Option<Option<Arc<str>>> {
-        let same =
-            |k: &&Kept| Arc::ptr_eq(&k.event, event) && k.dialect == dialect && *k.channels == *channels;
+        let same = |k: &&Kept| {
+            Arc::ptr_eq(&k.event, event)
+                && k.dialect == dialect
+                && *k.channels == *channels
+                && k.access.readable() == access.readable()
+        };
         self.kept.iter().find(same).map(|kept| kept.frame.clone())
     }
 
@@ -391,9 +507,10 @@ impl Fanout {
         event: Arc<Event>,
         channels: Arc<str>,
         dialect: Dialect,
+        access: Access,
         frame: Option<Arc<str>>,
     ) {
-        let kept = Kept { event, channels, dialect, frame };
+        let kept = Kept { event, channels, dialect, access, frame };
         match self.kept.get_mut(self.next) {
             Some(place) => *place = kept,
             None => self.kept.push(kept),

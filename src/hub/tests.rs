@@ -46,6 +46,7 @@ impl World {
             scope: Scope::Local,
             dialect: Dialect::Original,
             from: "test".into(),
+            access: Access::all(),
         };
         self.state.join(SessionId(session), Entry::new(who, outbox.clone()));
         self.state.check();
@@ -60,7 +61,7 @@ impl World {
 
     /// How many sessions a message reaches.
     fn reach(&self, channel: &str, except: u64) -> usize {
-        self.state.listeners(&Path::parse(channel).unwrap(), Some(SessionId(except))).len()
+        self.state.listeners(&Path::parse(channel).unwrap(), Some(SessionId(except)), None).len()
     }
 
     fn call(&mut self, owner: &str) -> Result<u32, RpcError> {
@@ -95,9 +96,9 @@ fn a_message_reaches_exactly_that_channel_and_the_regexes_that_match_it_but_not_
     assert_eq!(world.reach("r", 99), 1);
     assert_eq!(world.reach("r.x", 99), 1, "before a dot");
     assert_eq!(world.reach("r-1.x", 99), 0, "not in the middle of a key");
-    assert!(world.state.unsubscribe(SessionId(3), "a\\..*", true));
-    assert!(!world.state.unsubscribe(SessionId(3), "a\\..*", true));
-    assert!(!world.state.unsubscribe(SessionId(3), "a.b", true), "as a regex it was never subscribed");
+    assert!(world.state.unsubscribe(SessionId(3), "a\\..*", true).0);
+    assert!(!world.state.unsubscribe(SessionId(3), "a\\..*", true).0);
+    assert!(!world.state.unsubscribe(SessionId(3), "a.b", true).0, "as a regex it was never subscribed");
     world.state.check();
     assert_eq!(world.reach("a.c", 99), 0);
     assert_eq!(world.reach("a.b", 99), 2);
@@ -119,10 +120,10 @@ fn the_lists_show_each_id_and_channel_as_it_was_subscribed() {
     world.state.subscribe(SessionId(2), sub("g", false, Scope::Global)).unwrap();
     assert_eq!(world.state.ids(), [id("a"), id("b")]);
     let channels = [("a.b", vec![id("b")]), ("c.*", vec![id("b")]), ("g", vec![id("a")])];
-    assert_eq!(world.state.channels(), channels.map(|(text, ids)| (text.to_string(), ids)));
+    assert_eq!(world.state.channels(&Access::all()), channels.map(|(text, ids)| (text.to_string(), ids)));
     let subscribers = [(id("a"), vec!["g".to_string()]), (id("b"), vec!["a.b".into(), "c.*".into()])];
-    assert_eq!(world.state.subscribers(), subscribers);
-    assert_eq!(world.state.global_channels(), [("g".to_string(), Scope::Global)]);
+    assert_eq!(world.state.subscribers(&Access::all()), subscribers);
+    assert_eq!(world.state.global_channels(&Access::all()), [("g".to_string(), Scope::Global)]);
     assert_eq!(world.state.status(), HubStatus { sessions: 3, channels: 4, rpcs_waiting: 0 });
     world.state.tick(Duration::from_secs(5));
     let shown: Vec<_> =
@@ -161,7 +162,7 @@ fn a_call_ends_after_its_time_or_at_once_when_its_owner_leaves() {
     world.state.check();
     assert!(matches!(&world.answers()[..], [Err(RpcError::Timeout { owner, .. })] if owner == "a"));
     world.call("b").unwrap();
-    let orphans = world.state.leave(SessionId(1));
+    let (orphans, _) = world.state.leave(SessionId(1));
     orphans.into_iter().for_each(Call::gone);
     world.state.check();
     assert!(matches!(&world.answers()[..], [Err(RpcError::Gone { owner, .. })] if owner == "a"));

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::{Live, channel_of, text_of};
 use super::machine::Step;
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, Frame, Hub, Outbox, Scope};
@@ -12,7 +13,8 @@ use crate::message::body::{self, Ask, Get, Subscribe, Writes};
 use crate::message::{self, ChannelName, Kind, entry};
 use crate::path::Path;
 use crate::read::{Found, INLINE_NODES, Selection, Source};
-use crate::store::{Event, Store, Transaction, notices_of};
+use crate::store::{Event, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 /// The seqs of the requests that wait for an answer from elsewhere.
@@ -68,6 +70,7 @@ pub(super) struct Asking<'a> {
     pub(super) kind: &'a str,
     pub(super) hub: &'a Hub,
     pub(super) store: &'a Store,
+    pub(super) access: &'a Access,
     pub(super) open: &'a Open,
     pub(super) outbox: &'a Arc<Outbox>,
 }
@@ -111,8 +114,12 @@ impl Asking<'_> {
             }
             _ => match body::read(kind, path, body)? {
                 Ask::Get(get) => return self.get(get, out),
-                Ask::Write(writes) => self.write(live, writes),
+                Ask::Write(writes) => {
+                    allow::ops(self.access, &writes.ops)?;
+                    self.write(live, writes);
+                }
                 Ask::Clear => {
+                    allow::admin(self.access, "clear the store")?;
                     let answer = self.later(|receipt, frame| body::write_receipt(&receipt, frame));
                     self.store.clear(Some(live.tega_id.clone()), move |result| {
                         answer(result.map_err(Refusal::from))
@@ -131,12 +138,12 @@ impl Asking<'_> {
     fn get(&self, get: Get, out: &mut Vec<Frame>) -> Result<Step, Refusal> {
         let read = if get.regex {
             let word = get.path.as_deref().ok_or_else(|| Refusal::bad("a regex needs a path"))?;
-            let source = Source::of(self.store, None, get.version, None)?;
+            let source = Source::of(self.store, self.access, &Path::TOP, get.version, None)?;
             let text = ChannelName { word, regex: true }.regex();
             Read::Matches(Selection::new(self.store, source, &text, get.internal)?)
         } else {
             let path = get.path.as_deref().map_or(Ok(Path::TOP), Path::from_wire)?;
-            let source = Source::of(self.store, path.root(), get.version, None)?;
+            let source = Source::of(self.store, self.access, &path, get.version, None)?;
             let found = Found::new(self.store, source, path, get.internal)?;
             let mut frame = self.head();
             frame.push_str("{\"value\":");
@@ -176,12 +183,16 @@ impl Asking<'_> {
             request_id: writes.request_id,
             durable: writes.durable,
         };
-        self.store.submit(transaction, move |result| answer(result.map_err(Refusal::from)));
+        let access = self.access.clone();
+        self.store.submit(transaction, move |result| {
+            answer(result.map_err(|error| allow::told(&access, error.into())));
+        });
     }
 
     /// The original's dialect has the result alone; ours `{"result":…}`, which can't be taken for an error.
     fn call(&self, live: &Live, path: Option<&str>, body: Option<&str>) -> Result<(), Refusal> {
         let path = Path::from_wire(path.ok_or_else(|| Refusal::bad("RPC needs a path"))?)?;
+        allow::call(self.access, &path)?;
         let arguments = body::json(body.unwrap_or("{}"))?;
         let wrap = live.dialect == Dialect::Second;
         let answer = self.later(move |result: Value, frame| {
@@ -207,15 +218,17 @@ impl Asking<'_> {
     fn subscribe(&self, live: &mut Live, mut ask: Subscribe) -> Result<Frame, Refusal> {
         let since = ask.since.take();
         let resumes = since.is_some();
-        let subscribed =
-            live.subscribe(self.hub, self.store, self.outbox, ask.name(), Scope::Local, since)?;
+        let (hub, store, access) = (self.hub, self.store, self.access);
+        let subscribed = live.subscribe(hub, store, access, self.outbox, ask.name(), Scope::Local, since)?;
         let mut frame = self.head();
         let view = &subscribed.view;
         frame.push_str(&format!("{{\"position\":{},\"roots\":", view.position().0));
-        body::write_roots(
-            view.roots().map(|(name, root)| (name, root.incarnation, root.version)),
-            &mut frame,
-        );
+        // One that the subscriber would see something of, were it there, is told even while it isn't: to resume, it must
+        // be known.
+        let roots = view.roots().filter(|(name, _)| {
+            self.access.readable().is_none_or(|keep| keep.iter().any(|path| path.root() == Some(*name)))
+        });
+        body::write_roots(roots.map(|(name, root)| (name, root.incarnation, root.version)), &mut frame);
         match &subscribed.missed {
             Some(missed) if resumes => self.missed(live, &ask, missed, &mut frame)?,
             None if resumes => frame.push_str(",\"gone\":true"),
@@ -225,7 +238,10 @@ impl Asking<'_> {
             let start = frame.len();
             frame.push_str(",\"value\":");
             let path = ask.name().path().map_err(|e| Refusal::bad(e.to_string()))?;
-            match Found::new(self.store, Source::Present(view.clone()), path, false) {
+            // Where messages only may be heard, there's no state to be read.
+            let found = Source::present(view.clone(), self.access, &path)
+                .and_then(|source| Found::new(self.store, source, path, false));
+            match found {
                 Err(_) => frame.push_str("null"),
                 Ok(found) if found.write_small(INLINE_NODES, &mut frame) => {}
                 Ok(_) => {
@@ -248,10 +264,11 @@ impl Asking<'_> {
         // The session's watch sees by all of its channels; what was missed is of this one.
         let channel = channel_of(&text_of(ask.name())?, ask.regex)?;
         let view = self.store.view();
+        let Some(watch) = &live.watch else { return Ok(()) };
         frame.push_str(",\"missed\":[");
         let mut first = true;
         for event in missed.iter().filter(|event| event.by.as_ref() != Some(&live.tega_id)) {
-            for notice in notices_of(&channel, event, &view) {
+            for notice in watch.notices_of(&channel, event, &view) {
                 if !std::mem::take(&mut first) {
                     frame.push(',');
                 }

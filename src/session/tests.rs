@@ -11,6 +11,7 @@ use crate::hub::{End, Hub, Outbox};
 use crate::path::Path;
 use crate::read::INLINE_NODES;
 use crate::store::{Ope, Options, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 pub(super) fn id(text: &str) -> TegaId {
@@ -37,8 +38,13 @@ impl World {
     }
 
     fn connect(&self) -> Talk {
+        self.connect_with(Access::all())
+    }
+
+    pub(super) fn connect_with(&self, access: Access) -> Talk {
         let outbox = Arc::new(Outbox::new(Limits::default().outbox));
-        let machine = Machine::new(self.hub.clone(), self.store.clone(), "test".into(), outbox.clone());
+        let (hub, store) = (self.hub.clone(), self.store.clone());
+        let machine = Machine::new(hub, store, "test".into(), access, outbox.clone());
         Talk { machine, outbox }
     }
 
@@ -145,7 +151,7 @@ fn a_session_of_the_go_driver_subscribes_is_notified_and_gets_messages() {
     // UNSUBSCRIBE is never echoed, and ends it.
     assert!(go.say("UNSUBSCRIBE a.b False").is_empty());
     assert!(go.say("UNSUBSCRIBE").is_empty());
-    assert_eq!(world.hub.channels(), [("a.b".to_string(), vec![id("other")])]);
+    assert_eq!(world.hub.channels(&Access::all()), [("a.b".to_string(), vec![id("other")])]);
 }
 
 #[test]
@@ -248,7 +254,7 @@ fn a_request_that_cant_be_is_answered_and_changes_nothing() {
             assert!(answer.contains("{\"error\":{\"code\":") && answer.contains(why), "{frame}: {answer}");
         }
     }
-    assert!(world.hub.channels().is_empty(), "a refused subscription leaves nothing behind");
+    assert!(world.hub.channels(&Access::all()).is_empty(), "a refused subscription leaves nothing behind");
     assert_eq!(world.store.view().roots().count(), 0);
 }
 

@@ -343,9 +343,7 @@ fn state_after(path: &Path, event: &Event, state: &State) -> Option<Node> {
     // The state of the event itself, as long as it is kept; else the present one, which is newer.
     let version = event.roots.iter().find(|(name, ..)| name == root).map(|(_, _, version)| *version);
     let past = state.kept(root).and_then(|kept| {
-        super::state::with_kept(kept, |kept| {
-            kept.iter().find(|past| Some(past.version) == version).cloned()
-        })
+        super::state::with_kept(kept, |kept| kept.iter().find(|past| Some(past.version) == version).cloned())
     });
     match past {
         Some(past) => past.tree?.get(keys).map(|node| node.to_node()),

@@ -1,0 +1,298 @@
+//! The registry of links: who is linked now, who was, and which of them listen to what. Plain data, without a clock or
+//! a socket.
+//!
+//! Invariants: nobody is in `live` and in `lost` at once; who listens is live.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LinkInfo, Remote};
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::path::Path;
+use crate::store::Channel;
+use crate::tree::ChannelPattern;
+
+/// The most servers that are remembered after their link ended.
+const MAX_LOST: usize = 100_000;
+
+/// The most channels that one link may listen to: the sessions of a whole server stand behind it.
+const MAX_LISTENING: usize = 10_000;
+
+/// How a local server stands towards its global one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobalInfo {
+    /// Where the global server is, as the local was told.
+    pub address: String,
+    /// Its tega ID, once it was linked.
+    pub tega_id: Option<TegaId>,
+    /// It's linked now.
+    pub up: bool,
+    /// Since when that is so.
+    pub since: Moment,
+    /// Why it isn't linked, and what is being done.
+    pub problem: Option<String>,
+}
+
+/// When something was, for people. The clock may be wrong: a router boots in 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// Seconds since then.
+    pub ago_s: u64,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.at_ms / 1000 % 86_400;
+        write!(f, "since {:02}:{:02}:{:02} UTC ({} s ago)", s / 3600, s / 60 % 60, s % 60, self.ago_s)
+    }
+}
+
+/// A moment by both clocks: the hub's own, which only counts, and the machine's.
+#[derive(Clone, Copy, Default)]
+struct Stamp {
+    clock: Duration,
+    at_ms: u64,
+}
+
+struct Lost {
+    info: LinkInfo,
+    at: Stamp,
+    /// Its place in `order`.
+    number: u64,
+}
+
+struct Global {
+    address: String,
+    tega_id: Option<TegaId>,
+    since: Stamp,
+    problem: String,
+}
+
+#[derive(Default)]
+pub(super) struct Links {
+    live: BTreeMap<TegaId, Arc<dyn Remote>>,
+    lost: BTreeMap<TegaId, Lost>,
+    /// Those of `lost`, oldest first.
+    order: BTreeMap<u64, TegaId>,
+    last: u64,
+    /// Set on a local server.
+    global: Option<Global>,
+    by_channel: HashMap<Arc<str>, Vec<TegaId>>,
+    by_link: BTreeMap<TegaId, Vec<Listening>>,
+    clock: Duration,
+}
+
+/// A channel that a link listens to.
+struct Listening {
+    text: Arc<str>,
+    regex: Option<ChannelPattern>,
+}
+
+impl Links {
+    pub(super) fn tick(&mut self, elapsed: Duration) {
+        self.clock += elapsed;
+    }
+
+    fn stamp(&self, now_ms: u64) -> Stamp {
+        Stamp { clock: self.clock, at_ms: now_ms }
+    }
+
+    fn moment(&self, stamp: Stamp) -> Moment {
+        Moment { at_ms: stamp.at_ms, ago_s: self.clock.saturating_sub(stamp.clock).as_secs() }
+    }
+
+    /// This server is a local one.
+    pub(super) fn follow(&mut self, address: String, now_ms: u64) {
+        let problem = "not linked yet".into();
+        self.global = Some(Global { address, tega_id: None, since: self.stamp(now_ms), problem });
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        self.global.is_some()
+    }
+
+    pub(super) fn set_problem(&mut self, problem: &str) {
+        if let Some(global) = &mut self.global {
+            global.problem = problem.into();
+        }
+    }
+
+    pub(super) fn up(&mut self, remote: Arc<dyn Remote>, now_ms: u64) -> Option<Arc<dyn Remote>> {
+        let id = remote.tega_id().clone();
+        let stamp = self.stamp(now_ms);
+        if let Some(global) = &mut self.global {
+            global.tega_id = Some(id.clone());
+            global.since = stamp;
+        }
+        self.forget_lost(&id);
+        self.end_listening(&id);
+        self.live.insert(id, remote)
+    }
+
+    /// False: it was replaced before.
+    pub(super) fn down(&mut self, remote: &dyn Remote, info: LinkInfo, reason: &str, now_ms: u64) -> bool {
+        let id = remote.tega_id();
+        if !self.live.get(id).is_some_and(|known| std::ptr::addr_eq(Arc::as_ptr(known), remote)) {
+            return false;
+        }
+        self.live.remove(id);
+        self.end_listening(id);
+        let at = self.stamp(now_ms);
+        if let Some(global) = &mut self.global {
+            global.since = at;
+            global.problem = reason.into();
+        }
+        let problem = Some(reason.to_string());
+        let info = LinkInfo { up: false, problem, sessions: Vec::new(), ..info };
+        self.last += 1;
+        self.order.insert(self.last, id.clone());
+        self.lost.insert(id.clone(), Lost { info, at, number: self.last });
+        while self.lost.len() > MAX_LOST
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.lost.remove(&oldest);
+        }
+        true
+    }
+
+    fn forget_lost(&mut self, id: &TegaId) {
+        if let Some(lost) = self.lost.remove(id) {
+            self.order.remove(&lost.number);
+        }
+    }
+
+    pub(super) fn get(&self, id: &TegaId) -> Option<Arc<dyn Remote>> {
+        self.live.get(id).cloned()
+    }
+
+    pub(super) fn live(&self) -> Vec<Arc<dyn Remote>> {
+        self.live.values().cloned().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// A local's link to the global server.
+    pub(super) fn uplink(&self) -> Option<Arc<dyn Remote>> {
+        self.global.as_ref().and_then(|_| self.live.values().next().cloned())
+    }
+
+    pub(super) fn global(&self) -> Option<GlobalInfo> {
+        let global = self.global.as_ref()?;
+        let up = !self.live.is_empty();
+        Some(GlobalInfo {
+            address: global.address.clone(),
+            tega_id: global.tega_id.clone(),
+            up,
+            since: self.moment(global.since),
+            problem: (!up).then(|| global.problem.clone()),
+        })
+    }
+
+    /// Those that were linked and aren't now.
+    pub(super) fn lost(&self) -> Vec<LinkInfo> {
+        let age = |lost: &Lost| self.moment(lost.at).ago_s;
+        self.lost.values().map(|lost| LinkInfo { since_s: age(lost), ..lost.info.clone() }).collect()
+    }
+
+    /// When this one was lost, and why; `None`: it wasn't linked since this server began.
+    pub(super) fn when_lost(&self, id: &TegaId) -> Option<(Moment, String)> {
+        let lost = self.lost.get(id)?;
+        Some((self.moment(lost.at), lost.info.problem.clone().unwrap_or_default()))
+    }
+
+    pub(super) fn listen(&mut self, id: &TegaId, channel: &Channel, on: bool) -> Result<(), Refusal> {
+        if !self.live.contains_key(id) {
+            return Ok(());
+        }
+        let text: Arc<str> = channel.text().into();
+        let regex = match channel {
+            Channel::Path(_) => None,
+            Channel::Regex { pattern, .. } => Some(pattern.clone()),
+        };
+        let of_link = self.by_link.entry(id.clone()).or_default();
+        let known = of_link.iter().position(|l| l.text == text && l.regex.is_some() == regex.is_some());
+        match (known, on) {
+            (Some(_), true) | (None, false) => {}
+            (None, true) if of_link.len() >= MAX_LISTENING => {
+                let message = format!("a link listens to at most {MAX_LISTENING} channels");
+                return Err(Refusal::new("too_many", message));
+            }
+            (None, true) => {
+                if regex.is_none() {
+                    self.by_channel.entry(text.clone()).or_default().push(id.clone());
+                }
+                of_link.push(Listening { text, regex });
+            }
+            (Some(at), false) => {
+                of_link.swap_remove(at);
+                if regex.is_none() {
+                    forget(&mut self.by_channel, id, &text);
+                }
+            }
+        }
+        if self.by_link.get(id).is_some_and(Vec::is_empty) {
+            self.by_link.remove(id);
+        }
+        Ok(())
+    }
+
+    fn end_listening(&mut self, id: &TegaId) {
+        for listening in self.by_link.remove(id).unwrap_or_default() {
+            if listening.regex.is_none() {
+                forget(&mut self.by_channel, id, &listening.text);
+            }
+        }
+    }
+
+    /// The links that listen to this channel, each once, but not `except`.
+    pub(super) fn listeners(&self, channel: &Path, except: Option<&TegaId>) -> Vec<Arc<dyn Remote>> {
+        if self.by_link.is_empty() {
+            return Vec::new();
+        }
+        // A regex is matched against the bare keys, as it is for sessions.
+        let bare = channel.keys().join(".");
+        let exact = self.by_channel.get(&*channel.to_string()).map_or(&[][..], Vec::as_slice);
+        let matches = |of_link: &[Listening]| {
+            of_link.iter().any(|l| l.regex.as_ref().is_some_and(|pattern| pattern.matches(&bare)))
+        };
+        let by_regex = self.by_link.iter().filter(|(id, of_link)| !exact.contains(id) && matches(of_link));
+        exact
+            .iter()
+            .chain(by_regex.map(|(id, _)| id))
+            .filter(|id| except != Some(*id))
+            .filter_map(|id| self.get(id))
+            .collect()
+    }
+
+    /// The links that listen to anything.
+    pub(super) fn forwarders(&self) -> Vec<TegaId> {
+        self.by_link.keys().cloned().collect()
+    }
+
+    /// The invariants of the chapter.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert!(self.live.keys().all(|id| !self.lost.contains_key(id)));
+        assert_eq!(self.lost.len(), self.order.len());
+        assert!(self.by_link.keys().all(|id| self.live.contains_key(id)));
+        assert!(self.by_link.values().all(|of_link| !of_link.is_empty()));
+        let exact = self.by_link.values().flatten().filter(|l| l.regex.is_none()).count();
+        assert_eq!(exact, self.by_channel.values().map(Vec::len).sum::<usize>());
+    }
+}
+
+fn forget(by_channel: &mut HashMap<Arc<str>, Vec<TegaId>>, id: &TegaId, text: &str) {
+    if let Some(listeners) = by_channel.get_mut(text) {
+        listeners.retain(|other| other != id);
+        if listeners.is_empty() {
+            by_channel.remove(text);
+        }
+    }
+}
