@@ -175,4 +175,6 @@ fn options(path: &str) -> Reply {
 }
 
 #[cfg(test)]
+mod scope_tests;
+#[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ impl World {
         self.connect_with(Access::all())
     }
 
-    pub(super) fn connect_with(&self, access: Access) -> Talk {
+    fn connect_with(&self, access: Access) -> Talk {
         let outbox = Arc::new(Outbox::new(Limits::default().outbox));
         let (hub, store) = (self.hub.clone(), self.store.clone());
         let machine = Machine::new(hub, store, "test".into(), access, outbox.clone());
