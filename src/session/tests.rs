@@ -41,7 +41,7 @@ impl World {
         self.connect_with(Access::all())
     }
 
-    fn connect_with(&self, access: Access) -> Talk {
+    pub(super) fn connect_with(&self, access: Access) -> Talk {
         let outbox = Arc::new(Outbox::new(Limits::default().outbox));
         let (hub, store) = (self.hub.clone(), self.store.clone());
         let machine = Machine::new(hub, store, "test".into(), access, outbox.clone());
@@ -50,7 +50,11 @@ impl World {
 
     /// A session that has begun.
     fn session(&self, hello: &str) -> Talk {
-        let mut talk = self.connect();
+        self.session_with(hello, Access::all())
+    }
+
+    pub(super) fn session_with(&self, hello: &str, access: Access) -> Talk {
+        let mut talk = self.connect_with(access);
         assert_eq!(talk.say(hello), ["SESSIONACK global"]);
         talk
     }
@@ -67,7 +71,7 @@ impl Drop for World {
     }
 }
 
-struct Talk {
+pub(super) struct Talk {
     machine: Machine,
     outbox: Arc<Outbox>,
 }
@@ -80,7 +84,7 @@ impl Talk {
     }
 
     /// What is answered at once.
-    fn say(&mut self, frame: &str) -> Vec<String> {
+    pub(super) fn say(&mut self, frame: &str) -> Vec<String> {
         match self.step(frame) {
             (Step::Go, frames) => frames,
             (Step::Large(large), mut frames) => {
@@ -91,7 +95,7 @@ impl Talk {
         }
     }
 
-    fn ends(&mut self, frame: &str) -> End {
+    pub(super) fn ends(&mut self, frame: &str) -> End {
         match self.step(frame) {
             (Step::End(end), _) => end,
             (_, frames) => panic!("{frame}: {frames:?}"),
@@ -108,8 +112,18 @@ impl Talk {
         frames.iter().map(|frame| frame.as_str().to_owned()).collect()
     }
 
+    /// What is there to be sent, without waiting: frames that others left here, then notifications.
+    pub(super) fn pending(&mut self) -> Vec<String> {
+        let mut frames = Vec::new();
+        self.outbox.take(Some(&mut frames), std::task::Waker::noop());
+        while let Some(frame) = self.machine.next_notify().unwrap() {
+            frames.push(frame);
+        }
+        frames.iter().map(|frame| frame.as_str().to_owned()).collect()
+    }
+
     /// Asks, and waits for the one answer.
-    fn ask(&mut self, frame: &str) -> String {
+    pub(super) fn ask(&mut self, frame: &str) -> String {
         let mut frames = self.say(frame);
         if frames.is_empty() {
             frames = self.hear();
