@@ -22,7 +22,7 @@ pub struct Limits {
     pub connections: usize,
     /// Of these, how many may be WebSockets and event streams, which never idle.
     pub streams: usize,
-    /// Of one address that is neither loopback nor the local socket.
+    /// Of one address that is neither loopback nor the local socket, and hasn't shown a token.
     pub per_address: usize,
     /// Bytes of bodies and answers that wait in memory, beyond the first [`Limits::free`] of each.
     pub memory: usize,
@@ -46,6 +46,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// After `accept` failed for want of descriptors.
     pub back_off: Duration,
+    /// Before the answer to an address's first wrong token; doubled by each more, up to 16 times this.
+    pub wrong_token: Duration,
 }
 
 impl Limits {
@@ -70,6 +72,7 @@ impl Limits {
             stop_time: Duration::from_secs(1),
             keep_alive: Duration::from_secs(15),
             back_off: Duration::from_millis(100),
+            wrong_token: Duration::from_millis(250),
         }
     }
 

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
-    ("token", &["commit", "path"]),
+    ("token", &["commit", "path", "value"]),
     ("log", &[]),
     ("store", &["commit", "log", "path", "system", "tree", "value"]),
     ("api", &["commit", "path", "store", "token", "value"]),
