@@ -157,22 +157,31 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
             named(access, by)?;
             admin(access, "clear the store")
         }
+        Route::Home { .. } => admin(access, "move a root to another home"),
+        Route::Metrics => admin(access, "see the metrics"),
         Route::Snapshot => admin(access, "compact the log"),
         Route::Sync => admin(access, "sync with the global"),
         Route::Reload => admin(access, "reload"),
         Route::Sessions | Route::Forwarders => admin(access, "see who is connected from where"),
         Route::Plugins => admin(access, "see the plugins"),
         // Cut to what may be read, heard or acted as; the least of it is the same for everybody.
-        Route::Ids | Route::Channels | Route::Subscribers | Route::Global | Route::Status => Ok(()),
+        Route::Ids | Route::Channels | Route::Subscribers | Route::Global | Route::Status | Route::Homes => {
+            Ok(())
+        }
         // Each of its frames is asked about.
         Route::PubSub => Ok(()),
     }
 }
 
-/// A refusal as its reader may see it: the version of a node is told only to who may read of it.
+/// A refusal as its reader may see it: the version of a node is told only to who may read of it, and which roots there
+/// are only to an admin.
 pub fn told(access: &Access, refusal: Refusal) -> Refusal {
     let hidden = |path: &Path| !access.may_read_some(path);
     match &refusal.path {
+        Some(path) if refusal.code == "no_home" && !access.is_admin() => {
+            let message = format!("no server is home of {path}; mind the spelling, or have it declared");
+            Refusal { message, ..refusal }
+        }
         Some(path) if refusal.actual.is_some() && hidden(path) => {
             let message = format!("{path} isn't as expected");
             Refusal { message, actual: None, ..refusal }
@@ -184,6 +193,7 @@ pub fn told(access: &Access, refusal: Refusal) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Error;
     use crate::token::Grant;
 
     fn path(text: &str) -> Path {
@@ -238,6 +248,14 @@ mod tests {
         let hidden = told(&access(&["c"], &["a"]), conflict());
         assert_eq!((hidden.code, hidden.actual, hidden.expected), ("conflict", None, Some(3)));
         assert!(!hidden.to_json().contains('7'));
+    }
+
+    #[test]
+    fn the_roots_that_there_are_are_told_to_an_admin_only() {
+        let error = || Error::NoHome { root: "typo".into(), known: vec!["hidden".into()] };
+        assert!(told(&Access::all(), error().into()).message.contains("hidden"));
+        let refusal = told(&access(&[], &["typo"]), error().into());
+        assert_eq!((refusal.code, refusal.message.contains("hidden")), ("no_home", false));
     }
 
     #[test]

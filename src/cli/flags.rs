@@ -18,6 +18,8 @@ pub enum Verb {
     Diff,
     Roots,
     Sessions,
+    Fleet,
+    Home,
     Status,
     Snapshot,
     Clear,
@@ -51,6 +53,10 @@ pub enum Flag {
     Count,
     Timeout,
     Yes,
+    Fresh,
+    Replaced,
+    Watch,
+    Force,
     Data,
     Repair,
     FromTega,
@@ -178,6 +184,23 @@ pub const FLAGS: &[FlagRow] = &[
     },
     with(Flag::Timeout, "timeout", "S", "give up after so many seconds"),
     on(Flag::Yes, "yes", "don't ask"),
+    on(
+        Flag::Fresh,
+        "fresh",
+        "all that the root's home has acknowledged, not what this replica happens to have",
+    ),
+    with(
+        Flag::Replaced,
+        "replaced",
+        "INC-N",
+        "a state that the home's snapshot replaced, as history lists it",
+    ),
+    on(Flag::Watch, "watch", "go on: a table that is kept live on a terminal, else the lines that change"),
+    on(
+        Flag::Force,
+        "force",
+        "although the old home isn't linked (what it committed since is set aside) or the new never was",
+    ),
     with(Flag::Data, "data", "DIR", "the data directory: ./var on a PC, /etc/tega/data on OpenWrt"),
     on(Flag::Repair, "repair", "cut a damaged log to its good part; the original is kept beside it"),
     with(
@@ -272,6 +295,16 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
+    verb(Verb::Fleet, "fleet", "", (0, 0), "the linked servers, and what both ends have", FLEET, FLEET_MORE),
+    verb(
+        Verb::Home,
+        "home",
+        "[ROOT [TEGA_ID]]",
+        (0, 2),
+        "which server may commit to which root; with TEGA_ID, move a root there",
+        HOME,
+        HOME_MORE,
+    ),
     verb(Verb::Status, "status", "", (0, 0), "how the server is", TABLE, ""),
     verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", REMOTE, ""),
     verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
@@ -322,6 +355,8 @@ const GET: &[Flag] = &[
     Flag::Version,
     Flag::Internal,
     Flag::Regex,
+    Flag::Fresh,
+    Flag::Replaced,
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
@@ -356,6 +391,13 @@ const SUB: &[Flag] =
 const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile];
 const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile];
 const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const FLEET: &[Flag] = &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\
+gone), its address, how many versions and how long replicas are behind, each root with its version here and there.\n\
+With --watch, --timeout ends it.";
+const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
+home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
 const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile];
 const EXPORT: &[Flag] =
     &[Flag::Json, Flag::Yaml, Flag::Flat, Flag::Version, Flag::Url, Flag::Id, Flag::TokenFile];

@@ -10,7 +10,7 @@ use crate::api::query;
 use crate::api::route::{Read, Write};
 use crate::commit::TegaId;
 use crate::hub::is_rpc_leaf;
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{self, Error, Op, Receipt, Store, Transaction};
 use crate::token::Access;
@@ -25,7 +25,38 @@ pub(super) fn get(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let (found, head) = match find(context, request, path, &read) {
+    if !read.fresh {
+        return present(context, &request.access, &request.headers, path, read, done);
+    }
+    let roots = path.root().map_or_else(|| all_roots(context, &request.access), |root| vec![root.clone()]);
+    let (after, access) = (context.clone(), request.access.clone());
+    let tags = request.headers.if_none_match.map(str::to_string);
+    context.hub.fresh(roots, move |outcome| match outcome {
+        Ok(()) => {
+            let headers = Headers { if_none_match: tags.as_deref(), ..Headers::default() };
+            present(&after, &access, &headers, path, read, done);
+        }
+        Err(refusal) => done(Reply::refusal(&refusal)),
+    });
+}
+
+/// Every root of which somebody may see something.
+fn all_roots(context: &Context, access: &Access) -> Vec<Key> {
+    let mut roots = context.hub.all_roots();
+    roots.retain(|root| access.may_read_some(&Path::from_checked(vec![root.clone()])));
+    roots
+}
+
+/// Reads what is here.
+fn present(
+    context: &Context,
+    access: &Access,
+    headers: &Headers<'_>,
+    path: Path,
+    read: Read,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let (found, head) = match find(context, access, headers, path, &read) {
         Ok(found) => found,
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
@@ -47,12 +78,13 @@ pub(super) fn get(
 /// Looks the node up, and says what the answer's head is.
 fn find(
     context: &Context,
-    request: &Request<'_>,
+    access: &Access,
+    headers: &Headers<'_>,
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
     let txid = read.txid.as_deref();
-    let source = Source::of(&context.store, &request.access, &path, read.version, txid)?;
+    let source = Source::of(&context.store, access, &path, read.version, txid)?;
     let found = Found::new(&context.store, source, path, read.internal)?;
     // Another form, or a part, is another representation, for which there's no second tag; and what is ephemeral has no
     // version.
@@ -65,7 +97,7 @@ fn find(
         head.headers.push(("Tega-Version", version.to_string().into()));
         if let Some(incarnation) = found.source().incarnation(root) {
             let tag = etag(incarnation, version);
-            if tagged && unchanged(&request.headers, &tag) {
+            if tagged && unchanged(headers, &tag) {
                 head.status = 304;
             }
             head.headers.push(("ETag", tag.into()));
@@ -79,8 +111,25 @@ fn find(
 pub(super) fn select(
     context: &Context,
     access: &Access,
-    pattern: &str,
+    pattern: String,
     read: Read,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    if !read.fresh {
+        return matches(context, access, &pattern, &read, done);
+    }
+    let (after, access) = (context.clone(), access.clone());
+    context.hub.fresh(all_roots(context, &access), move |outcome| match outcome {
+        Ok(()) => matches(&after, &access, &pattern, &read, done),
+        Err(refusal) => done(Reply::refusal(&refusal)),
+    });
+}
+
+fn matches(
+    context: &Context,
+    access: &Access,
+    pattern: &str,
+    read: &Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
     let selection = Source::of(&context.store, access, &Path::TOP, read.version, read.txid.as_deref())
@@ -210,13 +259,13 @@ fn commit(
         });
     }
     let (store, access) = (context.store.clone(), request.access.clone());
-    context.store.submit(transaction, move |outcome| {
+    context.hub.submit(transaction, move |outcome| {
         done(match outcome {
             Ok(receipt) => match tagged.and_then(|path| put_tag(&store, &receipt, &path)) {
                 Some(tag) => committed(&receipt).with("ETag", tag),
                 None => committed(&receipt),
             },
-            Err(error) => refused(allow::told(&access, error.into()), by_header),
+            Err(refusal) => refused(allow::told(&access, refusal), by_header),
         });
     });
 }
@@ -225,6 +274,10 @@ fn commit(
 fn put_tag(store: &Store, receipt: &Receipt, path: &Path) -> Option<String> {
     let name = path.root()?;
     let (_, version) = receipt.versions.iter().find(|(root, _)| root == name)?;
+    if !receipt.applied {
+        // What stands here under that number, if anything, needn't be what the home committed.
+        return None;
+    }
     let view = store.view();
     let root = view.root(name)?;
     // Only where the root still is the one that was written: a later commit may have replaced it.
@@ -243,6 +296,9 @@ pub(super) fn committed(receipt: &Receipt) -> Reply {
     let mut reply = Reply::empty(200);
     if !versions.is_empty() {
         reply = reply.with("Tega-Version", versions).with("Tega-Position", receipt.position.0.to_string());
+    }
+    if !receipt.applied {
+        reply = reply.with("Tega-Applied", "0");
     }
     if receipt.durable { reply } else { reply.with("Tega-Durable", "0") }
 }

@@ -98,15 +98,15 @@ fn row(route: &Route) -> (&'static str, u16) {
         Route::Begin { .. } => ("----x--x", 200),
         Route::Candidate { .. } | Route::Cancel { .. } | Route::Commit { .. } => ("----x--x", 200),
         Route::Rollback { .. } => ("----x--x", 200),
-        Route::Clear { .. } | Route::Snapshot | Route::Reload => ("-------x", 200),
+        Route::Clear { .. } | Route::Snapshot | Route::Reload | Route::Home { .. } => ("-------x", 200),
         Route::Sync => ("-------x", 404),
         Route::Rpc { .. } => ("-----x-x", 503),
         Route::Roots | Route::Old => ("-xxx---x", 200),
         Route::Edges { .. } | Route::History { .. } | Route::Diff { .. } => ("--xx---x", 200),
-        Route::Ids | Route::Channels | Route::Subscribers | Route::Global | Route::Status => {
+        Route::Ids | Route::Channels | Route::Subscribers | Route::Global | Route::Homes | Route::Status => {
             ("xxxxxxxx", 200)
         }
-        Route::Sessions | Route::Forwarders | Route::Plugins => ("-------x", 200),
+        Route::Sessions | Route::Forwarders | Route::Plugins | Route::Metrics => ("-------x", 200),
         Route::PubSub => ("xxxxxxxx", 426),
     }
 }
@@ -138,6 +138,10 @@ fn samples(txid: &str) -> Vec<Route> {
         Route::Edges { root: Some(root()), old: true },
         Route::Reload,
         Route::Status,
+        Route::Metrics,
+        Route::Homes,
+        // Where it is already.
+        Route::Home { root: root(), home: TegaId::new("own").unwrap(), force: false },
         Route::Sessions,
         Route::History { root: root() },
         Route::Diff { root: root(), from: 0, to: None },

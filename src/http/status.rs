@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::Context;
 use super::info::{by_name, count, id, object, or_null, roots};
+use super::{Context, Reply, links};
 use crate::hub::HubStatus;
 use crate::store::{Health, Status};
 use crate::system::resident_kib;
@@ -14,11 +14,8 @@ use crate::token::Access;
 use crate::value::Value;
 
 /// Everything that the layers say of themselves, nested.
-pub(super) fn status(context: &Context, access: &Access) -> Value {
-    if !access.is_admin() {
-        return least(context, access);
-    }
-    object([
+pub(super) fn status(context: &Context) -> Reply {
+    let layers = object([
         ("tega_id", id(context.hub.own_id())),
         ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ("pid", Value::from(i64::from(std::process::id()))),
@@ -27,11 +24,19 @@ pub(super) fn status(context: &Context, access: &Access) -> Value {
         ("store", store_status(&context.store.status())),
         ("hub", hub_status(&context.hub.status())),
         ("door", or_null(context.door.as_ref(), |probe| probe())),
-    ])
+        ("global", or_null(context.hub.global().as_ref(), links::global)),
+    ]);
+    let mut out = layers.to_string();
+    // Into the object, as its last member.
+    out.pop();
+    out.push_str(",\"links\":");
+    links::write_list(&context.hub.link_infos(), &mut out);
+    out.push('}');
+    Reply::json(out).with("Cache-Control", "no-store")
 }
 
 /// What everybody may see.
-fn least(context: &Context, access: &Access) -> Value {
+pub(super) fn least(context: &Context, access: &Access) -> Value {
     let view = context.store.view();
     let roots = roots(&view, access).map(|(name, root)| {
         let shown = [
