@@ -81,6 +81,7 @@ pub mod daemon;
 pub mod door;
 pub mod http;
 pub mod hub;
+pub mod link;
 pub mod message;
 pub mod read;
 pub mod session;

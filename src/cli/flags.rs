@@ -76,6 +76,7 @@ pub enum Flag {
     Only,
     Transport,
     Subscribers,
+    Locals,
     Global,
     Config,
     Operational,
@@ -237,13 +238,34 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::Depth, "depth", "LIST", "pipeline depths over WebSocket (1,16)"),
     with(Flag::Only, "only", "LIST", "of put, get, notify"),
     with(Flag::Transport, "transport", "LIST", "of http, ws"),
+    with(Flag::Locals, "locals", "N", "of bench fleet: how many local servers are simulated (1000)"),
     with(Flag::Subscribers, "subscribers", "LIST", "numbers of subscribers (1,100,1000)"),
-    later(Flag::Global, "global", "the link to a global server"),
-    later(Flag::Config, "config", "the link to a global server"),
-    later(Flag::Operational, "operational", "the link to a global server"),
-    later(Flag::PresenceGrace, "presence-grace", "the link to a global server"),
-    later(Flag::Private, "private", "the link to a global server"),
-    later(Flag::InsecureLink, "insecure-link", "the link to a global server"),
+    with(Flag::Global, "global", "URL", "be a local server, linked to the global one at ws://HOST:PORT"),
+    with(
+        Flag::Config,
+        "config",
+        "ROOT…",
+        "roots that are homed at the global and replicated here; repeatable",
+    ),
+    with(
+        Flag::Operational,
+        "operational",
+        "ROOT…",
+        "roots that are homed here and replicated at the global; repeatable",
+    ),
+    with(
+        Flag::Private,
+        "private",
+        "ROOT…",
+        "roots that stay on this local; repeatable; *: any that isn't declared",
+    ),
+    with(
+        Flag::PresenceGrace,
+        "presence-grace",
+        "S",
+        "how long ephemeral nodes from the other end of a broken link stay (10)",
+    ),
+    on(Flag::InsecureLink, "insecure-link", "send the link's token over a network that isn't encrypted"),
     later(Flag::Tokens, "tokens", "access by token"),
     later(Flag::TokenFile, "token-file", "access by token"),
     with(Flag::Plugins, "plugins", "DIR", ""),
@@ -319,7 +341,15 @@ pub const VERBS: &[VerbRow] = &[
         IMPORT_MORE,
     ),
     verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
-    verb(Verb::Bench, "bench", "", (0, 0), "measure a server", BENCH, BENCH_MORE),
+    verb(
+        Verb::Bench,
+        "bench",
+        "[fleet]",
+        (0, 1),
+        "measure a server, or it with so many locals",
+        BENCH,
+        BENCH_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -418,6 +448,7 @@ transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
 const BENCH: &[Flag] = &[
     Flag::Own,
+    Flag::Locals,
     Flag::Seconds,
     Flag::Clients,
     Flag::Depth,
@@ -430,7 +461,10 @@ const BENCH: &[Flag] = &[
     Flag::Url,
     Flag::TokenFile,
 ];
-const BENCH_MORE: &str = "It writes below the root bench. Latencies are in microseconds.";
+const BENCH_MORE: &str = "\
+It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
+of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
+after a cut.";
 
 /// The row of an option.
 pub fn flag_row(flag: Flag) -> Option<&'static FlagRow> {

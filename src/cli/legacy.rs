@@ -11,6 +11,7 @@ pub(super) fn server(args: &[OsString]) -> Result<Vec<OsString>, Fault> {
     let mut parser = lexopt::Parser::from_args(args);
     let mut line = vec!["serve".to_string()];
     let mut port = None;
+    let (mut global_host, mut global_port) = (None, None);
     while let Some(arg) = parser.next().map_err(said)? {
         let option = match arg {
             lexopt::Arg::Short('d') | lexopt::Arg::Long("datadir" | "data-dir" | "data") => "--data",
@@ -24,20 +25,30 @@ pub(super) fn server(args: &[OsString]) -> Result<Vec<OsString>, Fault> {
                 port = Some(number.map_err(|_| Fault::usage(format!("-p {text}: a port wanted")))?);
                 continue;
             }
-            lexopt::Arg::Short(c @ ('H' | 'P' | 'C' | 'O')) => {
-                return Err(Fault::usage(format!(
-                    "-{c}: the link to a global server isn't built into this version yet"
-                )));
+            lexopt::Arg::Short('H') => {
+                global_host = Some(value(&mut parser)?);
+                continue;
+            }
+            lexopt::Arg::Short('P') => {
+                global_port = Some(value(&mut parser)?);
+                continue;
+            }
+            lexopt::Arg::Short(c @ ('C' | 'O')) => {
+                line.push(if c == 'C' { "--config" } else { "--operational" }.into());
+                line.extend(values(&mut parser)?);
+                continue;
             }
             lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(words(&["help", "serve"])),
             // Today's options work under the old name too.
             lexopt::Arg::Long(name) => {
                 let name = format!("--{name}");
                 let takes =
-                    super::flags::FLAGS.iter().any(|row| name[2..] == *row.name && row.value.is_some());
+                    super::flags::FLAGS.iter().find(|row| name[2..] == *row.name).and_then(|row| row.value);
                 line.push(name);
-                if takes {
-                    line.push(value(&mut parser)?);
+                match takes {
+                    Some(what) if what.ends_with('…') => line.extend(values(&mut parser)?),
+                    Some(_) => line.push(value(&mut parser)?),
+                    None => {}
                 }
                 continue;
             }
@@ -46,6 +57,15 @@ pub(super) fn server(args: &[OsString]) -> Result<Vec<OsString>, Fault> {
         line.push(option.to_string());
         let text = value(&mut parser)?;
         line.push(if option == "--log-level" { level(&text) } else { text });
+    }
+    if global_host.is_some() || global_port.is_some() {
+        let url = url("ws", global_host, global_port);
+        line.extend(["--global".to_string(), url]);
+    }
+    // The original took a write to any root; one that nobody declared stayed where it was made.
+    let has = |line: &[String], option: &str| line.iter().any(|word| word == option);
+    if has(&line, "--global") && !has(&line, "--private") {
+        line.extend(["--private".to_string(), "*".to_string()]);
     }
     if let Some(port) = port {
         note(&format!(
@@ -98,15 +118,20 @@ pub(super) fn cli(args: &[OsString]) -> Result<Vec<OsString>, Fault> {
     }
     let mut line = vec!["cli".to_string()];
     if host.is_some() || port.is_some() {
-        let host = host.unwrap_or_else(|| "127.0.0.1".into());
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-        let port = port.unwrap_or_else(|| crate::client::DEFAULT_PORT.to_string());
-        url = Some(format!("http://{host}:{port}"));
+        url = Some(self::url("http", host, port));
     }
     for (option, value) in [("--url", url), ("--id", id)] {
         line.extend(value.into_iter().flat_map(|value| [option.to_string(), value]));
     }
     Ok(line.into_iter().map(OsString::from).collect())
+}
+
+/// A URL of what was given, with the original's defaults for the rest.
+fn url(scheme: &str, host: Option<String>, port: Option<String>) -> String {
+    let host = host.unwrap_or_else(|| "127.0.0.1".into());
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let port = port.unwrap_or_else(|| crate::client::DEFAULT_PORT.to_string());
+    format!("{scheme}://{host}:{port}")
 }
 
 fn words(words: &[&str]) -> Vec<OsString> {
@@ -116,6 +141,12 @@ fn words(words: &[&str]) -> Vec<OsString> {
 fn value(parser: &mut lexopt::Parser) -> Result<String, Fault> {
     let value = parser.value().map_err(said)?;
     value.into_string().map_err(|word| Fault::usage(format!("{word:?} isn't UTF-8")))
+}
+
+fn values(parser: &mut lexopt::Parser) -> Result<Vec<String>, Fault> {
+    let utf8 =
+        |word: OsString| word.into_string().map_err(|word| Fault::usage(format!("{word:?} isn't UTF-8")));
+    parser.values().map_err(said)?.map(utf8).collect()
 }
 
 fn said(error: lexopt::Error) -> Fault {
@@ -142,6 +173,12 @@ mod tests {
             ("-L WARNING", "serve --log-level warn"),
             ("-e plugins --insecure --socket none", "serve --plugins plugins --insecure --socket none"),
             ("-h", "help serve"),
+            (
+                "-t local1 -d /d -H host -P 8740 -C a b -O c",
+                "serve --id local1 --data /d --config a b --operational c --global ws://host:8740 --private *",
+            ),
+            ("-H ::1 -O c", "serve --operational c --global ws://[::1]:8739 --private *"),
+            ("-P 1 --private a b", "serve --private a b --global ws://127.0.0.1:1"),
         ] {
             assert_eq!(joined(server(&words_of(old))).as_deref(), Ok(new), "{old}");
         }
@@ -150,10 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_yet_says_so() {
-        for old in ["-H h -P 1", "-P 1", "-C a", "-O b"] {
-            assert!(joined(server(&words_of(old))).unwrap_err().contains("isn't built"), "{old}");
-        }
+    fn what_the_original_did_not_take_is_refused() {
         assert!(joined(server(&words_of("-p x"))).is_err());
         assert!(joined(server(&words_of("-x"))).is_err());
     }

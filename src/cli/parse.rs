@@ -140,11 +140,15 @@ fn take(
     if let Some(feature) = flag.missing {
         return Err(Fault::usage(format!("--{}: {feature} isn't built into this version yet", flag.name)));
     }
-    let value = match flag.value {
-        Some(_) => text(parser.value().map_err(said)?)?,
-        None => String::new(),
-    };
-    typed.flags.push((flag.flag, value));
+    match flag.value {
+        None => typed.flags.push((flag.flag, String::new())),
+        Some(name) if name.ends_with('…') => {
+            for word in parser.values().map_err(said)? {
+                typed.flags.push((flag.flag, text(word)?));
+            }
+        }
+        Some(_) => typed.flags.push((flag.flag, text(parser.value().map_err(said)?)?)),
+    }
     Ok(())
 }
 
@@ -260,7 +264,6 @@ mod tests {
             ("get --repair", "`tega get` doesn't take --repair; `tega help get` lists its options"),
             ("put a", "usage: tega put PATH VALUE|-"),
             ("get a b", "get: \"b\" is one argument too many; usage: tega get [PATH]"),
-            ("serve --global x", "--global: the link to a global server isn't built into this version yet"),
             ("get --token-file x", "--token-file: access by token isn't built into this version yet"),
             ("--json get", "invalid option '--json': a verb comes first; `tega help` lists them"),
         ] {
@@ -276,6 +279,14 @@ mod tests {
                 .message
                 .contains("--version x")
         );
+    }
+
+    #[test]
+    fn an_option_of_roots_takes_several_words() {
+        let typed = typed("serve --config a b --insecure --config c --operational=d").unwrap();
+        assert_eq!(typed.all(Flag::Config).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(typed.all(Flag::Operational).collect::<Vec<_>>(), ["d"]);
+        assert!(typed.has(Flag::Insecure));
     }
 
     #[test]

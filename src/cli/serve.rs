@@ -12,8 +12,9 @@ use super::show::{Out, note};
 use crate::client::DEFAULT_PORT;
 use crate::commit::{MAX_TEGA_ID, TegaId};
 use crate::daemon::{self, Ended, Listen, Options, logger};
+use crate::link;
 use crate::path::Key;
-use crate::store::{self, Durability};
+use crate::store::{self, Durability, Private, Role};
 
 /// The exit code after which a supervisor should start the server again: the disk failed (`EX_TEMPFAIL`).
 pub(super) const RESTART: u8 = 75;
@@ -74,12 +75,21 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
     };
     let history = typed.number(Flag::History)?.unwrap_or(10);
     let (durability, durability_of) = durabilities(typed)?;
+    let id = own_id(typed)?;
+    let global = global(typed, &id)?;
+    let role = global.as_ref().map_or_else(Role::default, link::Options::role);
     Ok(Options {
         data: Some(data),
-        id: own_id(typed)?,
+        id,
         listen: listens(typed, openwrt)?,
         socket,
-        store: store::Options { history, durability, durability_of, ..store::Options::default() },
+        store: store::Options { history, durability, durability_of, role, ..store::Options::default() },
+        global,
+        presence_grace: match typed.number(Flag::PresenceGrace)? {
+            None => link::PRESENCE_GRACE,
+            Some(seconds @ 0..=3_600) => Duration::from_secs(seconds),
+            Some(_) => return Err(Fault::usage("--presence-grace: 0 to 3600 seconds wanted")),
+        },
         insecure: typed.has(Flag::Insecure),
         supervised: typed.has(Flag::Supervised),
         threads: match typed.number(Flag::Threads)?.unwrap_or(1) {
@@ -87,6 +97,85 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
             _ => return Err(Fault::usage("--threads: 1 to 64 wanted")),
         },
     })
+}
+
+/// The link that the options mean; `None`: this is a global server, or one that stands alone.
+fn global(typed: &Typed, id: &TegaId) -> Result<Option<link::Options>, Fault> {
+    let Some(url) = typed.last(Flag::Global) else {
+        for (flag, name) in [
+            (Flag::Config, "--config"),
+            (Flag::Operational, "--operational"),
+            (Flag::Private, "--private"),
+            (Flag::InsecureLink, "--insecure-link"),
+        ] {
+            if typed.has(flag) {
+                return Err(Fault::usage(format!(
+                    "{name} is about the link to a global server; name that with --global"
+                )));
+            }
+        }
+        return Ok(None);
+    };
+    let global = link::global(url).map_err(|why| Fault::usage(format!("--global {why}")))?;
+    let private = match roots(typed, Flag::Private, "--private")? {
+        Roots::Any => Private::Any,
+        Roots::These(roots) => Private::Roots(roots),
+    };
+    let these = |flag, name: &str| match roots(typed, flag, name)? {
+        Roots::These(roots) => Ok(roots),
+        Roots::Any => Err(Fault::usage(format!("{name} *: names of roots wanted"))),
+    };
+    let options = link::Options {
+        global,
+        config: these(Flag::Config, "--config")?,
+        operational: these(Flag::Operational, "--operational")?,
+        private,
+        token: link_token(typed)?,
+        insecure_link: typed.has(Flag::InsecureLink),
+    };
+    options.check(id).map_err(Fault::usage)?;
+    Ok(Some(options))
+}
+
+enum Roots {
+    These(Vec<Key>),
+    Any,
+}
+
+fn roots(typed: &Typed, flag: Flag, name: &str) -> Result<Roots, Fault> {
+    let mut roots: Vec<Key> = Vec::new();
+    for word in typed.all(flag) {
+        if word == "*" {
+            return Ok(Roots::Any);
+        }
+        let path =
+            super::data::node(word).map_err(|fault| Fault::usage(format!("{name} {word}: {fault}")))?;
+        match path.keys() {
+            [root] if !roots.contains(root) => roots.push(root.clone()),
+            [_] => {}
+            _ => return Err(Fault::usage(format!("{name} {word}: {path} is no root"))),
+        }
+    }
+    Ok(Roots::These(roots))
+}
+
+/// What the global is shown: the content of `--token-file`, else `TEGA_TOKEN`.
+fn link_token(typed: &Typed) -> Result<Option<link::Secret>, Fault> {
+    let text = match typed.last(Flag::TokenFile) {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|error| Fault::usage(format!("--token-file {file}: {error}")))?,
+        None => match std::env::var("TEGA_TOKEN") {
+            Ok(text) => text,
+            Err(std::env::VarError::NotPresent) => return Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => return Err(Fault::usage("TEGA_TOKEN isn't UTF-8")),
+        },
+    };
+    let text = text.trim();
+    // It becomes a header, and mustn't end it.
+    if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return Err(Fault::usage("the token for the link has a space or a control character in it"));
+    }
+    Ok((!text.is_empty()).then(|| link::Secret::new(text)))
 }
 
 fn listens(typed: &Typed, openwrt: bool) -> Result<Vec<Listen>, Fault> {
@@ -225,6 +314,30 @@ mod tests {
         for bad in ["sometimes", "interval:", "interval:0", "interval:x", "a.b=none", "=none", "_x=none"] {
             assert!(durabilities(&typed(&format!("--durability {bad}"))).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_link_is_meant_by_global_and_carries_what_is_declared() {
+        let id = TegaId::new("r1").unwrap();
+        let of = |line: &str| global(&typed(line), &id).map_err(|fault| fault.message);
+        assert!(of("").unwrap().is_none());
+        let link = of("--global ws://g:1 --config a b --operational c --private d").unwrap().unwrap();
+        assert_eq!(link.global.to_string(), "http://g:1");
+        assert_eq!((link.config.len(), link.operational.len()), (2, 1));
+        assert_eq!(link.private, Private::Roots(vec!["d".into()]));
+        assert_eq!(of("--global ws://g --private *").unwrap().unwrap().private, Private::Any);
+        for (line, why) in [
+            ("--config a", "--global"),
+            ("--global wss://g", "TLS"),
+            ("--global ws://g --config a.b", "no root"),
+            ("--global ws://g --config *", "names of roots"),
+            ("--global ws://g --config _a", "_a"),
+            ("--global ws://g --config a --operational a", "one home"),
+        ] {
+            let said = of(line).unwrap_err();
+            assert!(said.contains(why), "{line}: {said}");
+        }
+        assert!(global(&typed("--global ws://g"), &TegaId::new("OpenWrt").unwrap()).is_err());
     }
 
     #[test]

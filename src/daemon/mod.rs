@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::commit::TegaId;
 use crate::door;
 use crate::hub::Hub;
+use crate::link;
 use crate::store::{self, Store};
 use listen::LocalSocket;
 pub use signals::{Ended, run};
@@ -61,8 +62,12 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// The local socket.
     pub socket: Option<PathBuf>,
-    /// How the store keeps things.
+    /// How the store keeps things; its role must be that of `global`.
     pub store: store::Options,
+    /// The link to a global server; `None`: this is one, or stands alone.
+    pub global: Option<link::Options>,
+    /// How long the ephemeral nodes of a link that died stay.
+    pub presence_grace: Duration,
     /// Listen beyond loopback although anyone there may change everything.
     pub insecure: bool,
     /// End when the disk failed, instead of serving reads.
@@ -140,6 +145,9 @@ impl Server {
             addresses.map_err(|error| StartError::new(format!("a listener lost its address: {error}")))?;
         let store = open_store(&options)?;
         let hub = Hub::new(options.id.clone(), store.clone());
+        let global = options.global;
+        let grace = options.presence_grace;
+        let links = link::Links::new(options.id, hub.clone(), store.clone(), global.as_ref(), grace);
         let (listener, socket) = local.unzip();
         let disk_failed = Arc::new(AtomicBool::new(false));
         let flag = disk_failed.clone();
@@ -148,6 +156,8 @@ impl Server {
             local: listener,
             store: store.clone(),
             hub: hub.clone(),
+            links,
+            global,
             on_disk_failure: Box::new(move || {
                 flag.store(true, Ordering::SeqCst);
                 on_disk_failure();

@@ -20,7 +20,7 @@ use super::limits::Limits;
 use super::origin::{Asked, Via, check};
 use super::refusals::{crowded, late};
 use super::stream::Stream;
-use super::{Services, Upgraded, upgrade};
+use super::{Purpose, Services, Upgraded, upgrade};
 use crate::api::route::{self, Method};
 use crate::http::events::EventSource;
 use crate::http::reply::Framing;
@@ -86,7 +86,7 @@ enum Turn {
     Answer(Waiting),
     Refuse(Reply),
     Events(Box<dyn EventSource>, StreamTicket),
-    WebSocket(StreamTicket, Access),
+    WebSocket(Purpose, Access, StreamTicket),
 }
 
 /// The client is gone, or doesn't take what it's sent.
@@ -156,8 +156,8 @@ impl Connection {
                 Turn::Events(source, ticket) => {
                     return Box::pin(events::pump(self, source, ticket)).await;
                 }
-                Turn::WebSocket(ticket, access) => {
-                    return Box::pin(self.websocket(services, ticket, access)).await;
+                Turn::WebSocket(purpose, access, ticket) => {
+                    return Box::pin(self.websocket(services, (purpose, access), ticket)).await;
                 }
             }
             if count % SHARE == 0 {
@@ -318,13 +318,13 @@ impl Connection {
         services: &S,
     ) -> Turn {
         let texts = head.texts(self.rest());
-        if upgrade::wanted(head, &texts) {
+        if let Some(purpose) = upgrade::wanted(head, &texts) {
             return match upgrade::accept(head, &texts) {
                 Err(reply) => Turn::Refuse(reply),
                 Ok(opening) => match self.ticket.guests().stream() {
                     Some(ticket) => {
                         self.out.extend_from_slice(opening.as_bytes());
-                        Turn::WebSocket(ticket, access)
+                        Turn::WebSocket(purpose, access, ticket)
                     }
                     None => Turn::Refuse(Reply::refusal(&crowded())),
                 },
@@ -416,13 +416,18 @@ impl Connection {
         .await;
     }
 
-    async fn websocket<S: Services>(mut self, services: Arc<S>, _counted: StreamTicket, access: Access) {
+    async fn websocket<S: Services>(
+        mut self,
+        services: Arc<S>,
+        (purpose, access): (Purpose, Access),
+        _counted: StreamTicket,
+    ) {
         if self.flush().await.is_err() {
             return;
         }
         let leftover = self.rest().to_vec();
         let Connection { stream, peer, ticket, .. } = self;
-        services.websocket(Upgraded { stream, leftover, peer, access }).await;
+        services.websocket(Upgraded { purpose, stream, leftover, peer, access }).await;
         drop(ticket);
     }
 

@@ -57,9 +57,20 @@ use crate::http::events::EventSource;
 use crate::http::{Answer, Peer, Reply, Request};
 use crate::token::Access;
 
+/// What a WebSocket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client's session.
+    Session,
+    /// The link of another server.
+    Link,
+}
+
 /// A connection whose WebSocket handshake is done.
 #[derive(Debug)]
 pub struct Upgraded {
+    /// What it's for.
+    pub purpose: Purpose,
     /// The socket.
     pub stream: Stream,
     /// What the client sent behind its handshake.

@@ -231,7 +231,7 @@ fn a_mirror_kept_by_the_changes_alone_is_what_its_reader_sees() {
                 2 => {
                     let mut transaction = Transaction::new(None);
                     let back_to = -(random.below(4) as i64);
-                    transaction.ops.push(Op::Rollback { root: "k0".into(), back_to });
+                    transaction.ops.push(Op::Rollback { root: "k0".into(), back_to, expect: None });
                     transaction
                 }
                 _ => Transaction::new(None).put(at.clone(), random.value(&at, number)),

@@ -25,7 +25,7 @@ impl fmt::Display for BadFrame {
 
 impl std::error::Error for BadFrame {}
 
-fn bad<T>(message: impl Into<String>) -> Result<T, BadFrame> {
+pub(super) fn bad<T>(message: impl Into<String>) -> Result<T, BadFrame> {
     Err(BadFrame(message.into()))
 }
 
@@ -236,7 +236,7 @@ pub enum FromServer<'a> {
 }
 
 /// A frame's command, the rest of its command line, and its body.
-fn split(frame: &str) -> (&str, &str, Option<&str>) {
+pub(super) fn split(frame: &str) -> (&str, &str, Option<&str>) {
     let (line, body) = match frame.split_once('\n') {
         Some((line, body)) => (line, Some(body)),
         None => (frame, None),
@@ -247,16 +247,16 @@ fn split(frame: &str) -> (&str, &str, Option<&str>) {
 }
 
 /// `None` and `-` are how an absent field is written.
-fn present(word: &str) -> Option<&str> {
+pub(super) fn present(word: &str) -> Option<&str> {
     (!matches!(word, "" | "None" | "-")).then_some(word)
 }
 
 /// At most so much of a client's text goes into a message about it.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn seq(word: &str) -> Result<u32, BadFrame> {
+pub(super) fn seq(word: &str) -> Result<u32, BadFrame> {
     // `parse` would take a leading `+`.
     match word.parse() {
         Ok(seq) if !word.starts_with('+') => Ok(seq),
@@ -264,7 +264,7 @@ fn seq(word: &str) -> Result<u32, BadFrame> {
     }
 }
 
-fn flag(word: &str) -> Option<bool> {
+pub(super) fn flag(word: &str) -> Option<bool> {
     match word {
         "True" | "true" => Some(true),
         "False" | "false" => Some(false),
@@ -273,14 +273,14 @@ fn flag(word: &str) -> Option<bool> {
 }
 
 /// Takes the last word off where `read` knows it, but never the only one.
-fn last<T>(words: &mut &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+pub(super) fn last<T>(words: &mut &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let (before, word) = words.rsplit_once(' ')?;
     let value = read(word)?;
     *words = before;
     Some(value)
 }
 
-fn body<'a>(command: &str, body: Option<&'a str>) -> Result<&'a str, BadFrame> {
+pub(super) fn body<'a>(command: &str, body: Option<&'a str>) -> Result<&'a str, BadFrame> {
     body.ok_or_else(|| BadFrame(format!("{command} needs a second line with JSON")))
 }
 

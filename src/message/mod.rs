@@ -29,6 +29,7 @@
 
 pub mod body;
 pub mod entry;
+pub mod link;
 pub mod ops;
 
 mod frame;
