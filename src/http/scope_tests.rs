@@ -8,7 +8,7 @@ use super::*;
 use crate::api::route::{Read, Write};
 use crate::commit::TegaId;
 use crate::path::Path;
-use crate::store::{Op, Options, Transaction};
+use crate::store::{Incoming, Op, Options, Transaction};
 use crate::token::Grant;
 
 pub(super) struct Server(pub(super) Context);
@@ -272,6 +272,41 @@ fn a_transaction_is_only_for_who_may_do_all_of_it() {
     let shown = server.ask_as(&both, Method::Post, &format!("/_cand?txid={txid}"), "");
     assert_eq!((shown.status, shown.body.as_str()), (200, r#"{"c":{"b":1}}"#));
     assert_eq!(server.ask_as(&both, Method::Post, &format!("/_commit?txid={txid}"), "").status, 200);
+}
+
+#[test]
+fn a_replaced_state_is_listed_and_read_as_far_as_it_may_be() {
+    let (home, server) = (Server::new(), Server::new());
+    home.put("a", r#"{"b":"new","c":"new"}"#);
+    server.put("a", r#"{"b":"old","c":"secret"}"#);
+    // Of another incarnation, so that a snapshot comes.
+    let (feed, _) = home.0.store.feed(vec!["a".into()], &[("a".into(), server.0.store.standing("a"))], || {});
+    let mut incoming = Incoming::new(TegaId::new("home").unwrap(), vec!["a".into()]);
+    feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+    let (sender, receiver) = channel();
+    server.0.store.install(incoming.finish().unwrap(), move |done| sender.send(done).unwrap());
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+
+    let get = |access: &Access, target: &str| server.ask_as(access, Method::Get, target, "");
+    let listed = Value::parse(&get(&Access::all(), "/_history?root_oid=a").body).unwrap();
+    let names = listed.as_list().unwrap().items().iter().filter_map(|state| state.get("replaced"));
+    let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+    let [name] = names[..] else { panic!("{listed}") };
+    for (access, status, body) in [
+        (Access::all(), 200, r#"{"b":"old","c":"secret"}"#),
+        (reader(&["a.b"]), 200, r#"{"b":"old"}"#),
+        (reader(&["a.x"]), 404, ""),
+        (reader(&["z"]), 403, ""),
+    ] {
+        let reply = get(&access, &format!("/a?replaced={name}"));
+        assert_eq!((reply.status, reply.header("ETag")), (status, None));
+        assert!(status != 200 || reply.body == body, "{}", reply.body);
+        let history = get(&access, "/_history?root_oid=a");
+        assert_eq!((history.status, history.body.contains(name)), (status, status == 200));
+    }
+    assert_eq!(get(&Access::all(), "/a").body, r#"{"b":"new","c":"new"}"#);
+    let unknown = get(&Access::all(), "/a?replaced=00000000000000ab-7");
+    assert_eq!(unknown.status, 404);
 }
 
 #[test]
