@@ -10,6 +10,7 @@ use crate::commit::Position;
 use crate::message::ops;
 use crate::path::{Key, Path};
 use crate::store::{Away, Op, Options, Private, Receipt, Role, Transaction};
+use crate::token::Access;
 use crate::tree::Version;
 
 fn id(text: &str) -> TegaId {
@@ -195,8 +196,13 @@ impl World {
 
     fn join(&self, name: &str) -> (SessionId, Arc<Outbox>) {
         let outbox = Arc::new(Outbox::new(10_000));
-        let who =
-            Joining { tega_id: id(name), scope: Scope::Local, dialect: Dialect::Second, from: "test".into() };
+        let who = Joining {
+            tega_id: id(name),
+            scope: Scope::Local,
+            dialect: Dialect::Second,
+            from: "test".into(),
+            access: Access::all(),
+        };
         (self.hub.join(who, outbox.clone()).unwrap(), outbox)
     }
 
@@ -557,7 +563,13 @@ fn a_change_told_by_the_global_reaches_those_that_want_it_in_their_own_dialect()
     let world = World::local();
     let join = |name: &str, dialect| {
         let outbox = Arc::new(Outbox::new(10_000));
-        let who = Joining { tega_id: id(name), scope: Scope::Global, dialect, from: "test".into() };
+        let who = Joining {
+            tega_id: id(name),
+            scope: Scope::Global,
+            dialect,
+            from: "test".into(),
+            access: Access::all(),
+        };
         let session = world.hub.join(who, outbox.clone()).unwrap();
         world.subscribe(session, "x", Scope::Global);
         outbox

@@ -188,8 +188,9 @@ impl Committer {
             homes.into_iter().for_each(|(root, away)| state.set_home(&root, away));
             granted.push(done);
         }
+        let changed = !group.is_empty();
         let written = self.write_homes(&mut group);
-        if written.is_ok() && !group.is_empty() {
+        if written.is_ok() && changed {
             self.state = state;
             self.show(&[]);
             self.wake_held();
