@@ -76,6 +76,7 @@ pub enum Flag {
     Only,
     Transport,
     Subscribers,
+    Locals,
     Global,
     Config,
     Operational,
@@ -237,6 +238,7 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::Depth, "depth", "LIST", "pipeline depths over WebSocket (1,16)"),
     with(Flag::Only, "only", "LIST", "of put, get, notify"),
     with(Flag::Transport, "transport", "LIST", "of http, ws"),
+    with(Flag::Locals, "locals", "N", "of bench fleet: how many local servers are simulated (1000)"),
     with(Flag::Subscribers, "subscribers", "LIST", "numbers of subscribers (1,100,1000)"),
     with(Flag::Global, "global", "URL", "be a local server, linked to the global one at ws://HOST:PORT"),
     with(
@@ -339,7 +341,15 @@ pub const VERBS: &[VerbRow] = &[
         IMPORT_MORE,
     ),
     verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
-    verb(Verb::Bench, "bench", "", (0, 0), "measure a server", BENCH, BENCH_MORE),
+    verb(
+        Verb::Bench,
+        "bench",
+        "[fleet]",
+        (0, 1),
+        "measure a server, or it with so many locals",
+        BENCH,
+        BENCH_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -438,6 +448,7 @@ transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
 const BENCH: &[Flag] = &[
     Flag::Own,
+    Flag::Locals,
     Flag::Seconds,
     Flag::Clients,
     Flag::Depth,
@@ -450,7 +461,10 @@ const BENCH: &[Flag] = &[
     Flag::Url,
     Flag::TokenFile,
 ];
-const BENCH_MORE: &str = "It writes below the root bench. Latencies are in microseconds.";
+const BENCH_MORE: &str = "\
+It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
+of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
+after a cut.";
 
 /// The row of an option.
 pub fn flag_row(flag: Flag) -> Option<&'static FlagRow> {

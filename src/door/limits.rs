@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use crate::system::ram_kib;
+use crate::system::{descriptors, ram_kib};
 
 /// The longest body of a request: as much as a value's text may have.
 pub const MAX_BODY: usize = crate::value::MAX_TEXT;
@@ -76,19 +74,10 @@ impl Limits {
         }
     }
 
-    /// The limits for this machine. Raises the soft limit of descriptors to the hard one, or to 65,600.
+    /// The limits for this machine. Raises the limit of descriptors as far as may be.
     pub fn detect() -> Limits {
-        const WANTED: u64 = 65_600;
         const UNKNOWN_RAM: u64 = 64 << 20;
-        let now = getrlimit(Resource::Nofile);
-        let soft = now.current.unwrap_or(WANTED);
-        let wanted = now.maximum.unwrap_or(WANTED).min(WANTED);
-        let raised = soft < wanted
-            && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum }).is_ok();
-        Limits::of(
-            if raised { wanted } else { soft },
-            ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM),
-        )
+        Limits::of(descriptors(), ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM))
     }
 }
 

@@ -5,11 +5,8 @@ use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::Purpose;
 use super::head::{Body, Head, Texts};
 use crate::api::error::Refusal;
-use crate::api::route::{Method, PUBSUB};
+use crate::api::route::{LINK, Method, PUBSUB};
 use crate::http::Reply;
-
-/// Where other servers open their links.
-const LINK: &str = "/_link";
 
 /// What a request wants that is for a WebSocket's path and wants to change to its protocol.
 pub(super) fn wanted(head: &Head, texts: &Texts<'_>) -> Option<Purpose> {

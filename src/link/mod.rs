@@ -28,6 +28,7 @@
 //! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket.
 
 mod accept;
+mod back_off;
 mod dial;
 mod follower;
 mod handshake;
@@ -52,6 +53,7 @@ use crate::path::Key;
 use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
 pub use accept::Links;
+pub use back_off::BackOff;
 pub use options::{Options, PRESENCE_GRACE, Secret, global};
 pub use replication::{Followed, Replication};
 

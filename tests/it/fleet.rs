@@ -24,7 +24,11 @@ fn local(id: &str, url: &str, more: &[&str]) -> Server {
     Server::with(&args)
 }
 
-/// How a server stands to the other end of a link: the entry of `/_status` with this member and value.
+fn url_of(proxy: &Proxy) -> String {
+    format!("ws://{}", proxy.address())
+}
+
+/// Whether `/_status` shows a link that is up.
 fn is_linked(server: &Server) -> bool {
     let status = http_unix(server, "GET /_status", &[], "").json();
     let links = status.get("links").and_then(Value::as_list).map(|list| list.items().to_vec());
@@ -36,8 +40,8 @@ impl Fleet {
         let mut args = vec!["--id", "global"];
         args.extend(more);
         let global = Server::with(&args);
-        let proxy = Proxy::to(global.address());
-        let local = local("r1", &proxy.url(), more);
+        let proxy = Proxy::start(Some(global.address()));
+        let local = local("r1", &url_of(&proxy), more);
         let fleet = Fleet { local, proxy, global };
         fleet.linked();
         fleet
@@ -49,12 +53,13 @@ impl Fleet {
     }
 
     fn cut(&self) {
-        self.proxy.cut();
+        self.proxy.down(true);
         eventually("the link is down", || !is_linked(&self.local) && !is_linked(&self.global));
     }
 
     fn lay(&self) {
-        self.proxy.lead_to(self.global.address());
+        self.proxy.aim(self.global.address());
+        self.proxy.down(false);
         self.linked();
     }
 }
@@ -315,7 +320,7 @@ fn a_root_that_nobody_declared_has_no_home() {
     let refused = http_unix(&fleet.local, "PUT /confg-r1/n", &[], "1");
     assert_eq!((refused.status, refused.code().as_str()), (403, "no_home"));
     assert!(refused.text().contains("config-r1"), "{}", refused.text());
-    let private = local("r2", &fleet.proxy.url(), &["--private", "mine"]);
+    let private = local("r2", &url_of(&fleet.proxy), &["--private", "mine"]);
     put(&private, "/mine/n", "1");
     assert_eq!(http_unix(&private, "PUT /other/n", &[], "1").status, 403);
     assert_eq!(get(&fleet.global, "/mine/n"), None);
@@ -324,7 +329,7 @@ fn a_root_that_nobody_declared_has_no_home() {
 #[test]
 fn a_second_server_with_the_same_id_is_refused_and_a_restarted_one_is_not() {
     let mut fleet = Fleet::start(&[]);
-    let twin = local("r1", &fleet.proxy.url(), &[]);
+    let twin = local("r1", &url_of(&fleet.proxy), &[]);
     let problem = || http_unix(&twin, "GET /_status", &[], "").text().to_string();
     eventually("the twin is told why", || problem().contains("linked already"));
     assert!(is_linked(&fleet.local));

@@ -1,109 +1,161 @@
-//! A connection between two servers that a test can cut and lay anew, wherever the called one listens by then.
+//! A bad network: a TCP proxy on loopback that delays, stalls and cuts what goes through it, and whose target may move.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-/// A TCP proxy on a port of its own, which stays the same. Ended when it's dropped.
+/// A proxy; it ends when it's dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    shared: Arc<Mutex<Shared>>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
-    /// `None`: whoever connects is turned away.
+    ended: AtomicBool,
+    state: Mutex<State>,
+    /// Woken when a stall ends.
+    moved: Condvar,
+}
+
+struct State {
     target: Option<SocketAddr>,
-    /// Both ends of each connection.
-    streams: Vec<TcpStream>,
-    over: bool,
+    open: Vec<TcpStream>,
+    /// Nothing passes before then.
+    stalled_until: Instant,
+    delay: Duration,
+    /// New connections are refused.
+    down: bool,
 }
 
 impl Proxy {
-    /// To this address.
-    pub(crate) fn to(target: SocketAddr) -> Proxy {
+    /// A proxy to this address; `None`: to nowhere yet.
+    pub(crate) fn start(target: Option<SocketAddr>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Mutex::new(Shared { target: Some(target), ..Shared::default() }));
-        let of_thread = shared.clone();
-        let thread = std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let target = {
-                    let shared = of_thread.lock().unwrap();
-                    if shared.over {
-                        return;
-                    }
-                    shared.target
-                };
-                if let Some(server) = target.and_then(|target| TcpStream::connect(target).ok()) {
-                    join(&of_thread, client, server);
-                }
-            }
+        let state = State {
+            target,
+            open: Vec::new(),
+            stalled_until: Instant::now(),
+            delay: Duration::ZERO,
+            down: false,
+        };
+        let shared = Arc::new(Shared {
+            ended: AtomicBool::new(false),
+            state: Mutex::new(state),
+            moved: Condvar::new(),
         });
-        Proxy { address, shared, thread: Some(thread) }
+        let acceptor = std::thread::spawn({
+            let shared = shared.clone();
+            move || accept(&listener, &shared)
+        });
+        Proxy { address, shared, acceptor: Some(acceptor) }
     }
 
-    /// `ws://ADDR:PORT`
-    pub(crate) fn url(&self) -> String {
-        format!("ws://{}", self.address)
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Cuts every connection, and turns away who connects.
+    /// New connections go there.
+    pub(crate) fn aim(&self, target: SocketAddr) {
+        self.shared.state.lock().unwrap().target = Some(target);
+    }
+
+    /// Breaks all connections; new ones are taken.
     pub(crate) fn cut(&self) {
-        let mut shared = self.shared.lock().unwrap();
-        shared.target = None;
-        end(&mut shared);
+        let open = std::mem::take(&mut self.shared.state.lock().unwrap().open);
+        open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
-    /// From now on it leads there.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
-        self.shared.lock().unwrap().target = Some(target);
+    /// Breaks all connections, and takes no new ones until it's called with `false`.
+    pub(crate) fn down(&self, down: bool) {
+        self.shared.state.lock().unwrap().down = down;
+        if down {
+            self.cut();
+        }
+    }
+
+    /// Holds back everything for so long, without breaking anything.
+    pub(crate) fn stall(&self, time: Duration) {
+        self.shared.state.lock().unwrap().stalled_until = Instant::now() + time;
+        self.shared.moved.notify_all();
+    }
+
+    /// Delays every piece that passes by so much.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.shared.state.lock().unwrap().delay = delay;
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        {
-            let mut shared = self.shared.lock().unwrap();
-            shared.over = true;
-            end(&mut shared);
-        }
-        // The thread waits for somebody to come.
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.stall(Duration::ZERO);
+        self.down(true);
+        // Wakes the acceptor.
         let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
         }
     }
 }
 
-fn end(shared: &mut Shared) {
-    for stream in shared.streams.drain(..) {
-        // One that ended by itself is fine.
-        let _ = stream.shutdown(Shutdown::Both);
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut pumps: Vec<JoinHandle<()>> = Vec::new();
+    while let Ok((client, _)) = listener.accept() {
+        if shared.ended.load(Ordering::SeqCst) {
+            break;
+        }
+        pumps.retain(|pump| !pump.is_finished());
+        let target = {
+            let state = shared.state.lock().unwrap();
+            state.target.filter(|_| !state.down)
+        };
+        let Some(server) = target.and_then(|target| TcpStream::connect(target).ok()) else { continue };
+        for stream in [&client, &server] {
+            let _ = stream.set_nodelay(true);
+        }
+        let both = [(&client, &server), (&server, &client)]
+            .map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap()));
+        shared.state.lock().unwrap().open.extend([client, server]);
+        for (from, to) in both {
+            let shared = shared.clone();
+            pumps.push(std::thread::spawn(move || pump(from, to, &shared)));
+        }
+    }
+    for pump in pumps {
+        let _ = pump.join();
     }
 }
 
-fn join(shared: &Arc<Mutex<Shared>>, client: TcpStream, server: TcpStream) {
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let mut known = shared.lock().unwrap();
-    if known.target.is_none() || known.over {
-        return;
+fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(got @ 1..) = from.read(&mut buffer) {
+        if !pass(shared) || to.write_all(&buffer[..got]).is_err() {
+            break;
+        }
     }
-    known.streams.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-    drop(known);
-    for (mut from, mut to) in
-        [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
-    {
-        std::thread::spawn(move || {
-            let mut buf = [0; 16 << 10];
-            while let Ok(got @ 1..) = from.read(&mut buf) {
-                if to.write_all(&buf[..got]).is_err() {
-                    break;
-                }
-            }
-            let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-        });
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Waits as long as the network says. False: the proxy ended.
+fn pass(shared: &Shared) -> bool {
+    let mut state = shared.state.lock().unwrap();
+    let mut until = Instant::now() + state.delay;
+    loop {
+        until = until.max(state.stalled_until);
+        let left = until.saturating_duration_since(Instant::now());
+        if shared.ended.load(Ordering::SeqCst) {
+            return false;
+        }
+        if left.is_zero() {
+            return true;
+        }
+        state = shared.moved.wait_timeout(state, left).unwrap().0;
     }
 }
