@@ -105,7 +105,8 @@ fn each_end_shows_what_the_other_is_home_of_with_its_versions() {
 #[test]
 fn a_write_at_a_replica_is_there_when_it_is_answered() {
     let fleet = Fleet::start(&[]);
-    for (writer, home, root) in [(&fleet.local, &fleet.global, "config-r1"), (&fleet.global, &fleet.local, "op-r1")]
+    for (writer, home, root) in
+        [(&fleet.local, &fleet.global, "config-r1"), (&fleet.global, &fleet.local, "op-r1")]
     {
         for value in 0..5 {
             let path = format!("/{root}/n");
@@ -149,7 +150,8 @@ fn without_a_link_a_write_says_that_it_did_not_happen_and_since_when_there_is_no
     put(&fleet.local, "/config-r1/n", "1");
     put(&fleet.local, "/op-r1/n", "1");
     fleet.cut();
-    for (server, path, home) in [(&fleet.local, "/config-r1/n", "global"), (&fleet.global, "/op-r1/n", "r1")] {
+    for (server, path, home) in [(&fleet.local, "/config-r1/n", "global"), (&fleet.global, "/op-r1/n", "r1")]
+    {
         let refused = http_unix(server, &format!("PUT {path}"), &[], "2");
         assert_eq!((refused.status, refused.code().as_str()), (503, "no_link"));
         let said = refused.text();
@@ -201,7 +203,8 @@ fn either_end_that_is_killed_goes_on_where_it_was() {
     put(&fleet.global, "/op-r1/n", "3");
     assert_eq!(get(&fleet.local, "/op-r1/n").as_deref(), Some("3"));
     // Nothing came twice: each write is one version.
-    let version = http_unix(&fleet.global, "GET /config-r1", &[], "").header("tega-version").map(str::to_string);
+    let version =
+        http_unix(&fleet.global, "GET /config-r1", &[], "").header("tega-version").map(str::to_string);
     assert_eq!(version.as_deref(), Some("2"));
 }
 
@@ -256,7 +259,9 @@ fn a_message_reaches_every_listener_once() {
         listeners.push(ws);
     }
     let forwarders = || http(&global, "GET /_forwarders", &[], "").text().to_string();
-    eventually("the locals listen at the global", || forwarders().contains("r1") && forwarders().contains("r2"));
+    eventually("the locals listen at the global", || {
+        forwarders().contains("r1") && forwarders().contains("r2")
+    });
     let count = AtomicU32::new(0);
     for server in servers {
         let number = count.fetch_add(1, Ordering::Relaxed);
@@ -279,10 +284,15 @@ fn a_session_that_listens_globally_is_told_of_roots_that_its_server_does_not_hav
     let fleet = Fleet::start(&[]);
     let mut ws = Ws::session(&fleet.local, "x", "global 2");
     ws.send("SUBSCRIBE elsewhere.a global");
-    eventually("the local listens", || http(&fleet.global, "GET /_forwarders", &[], "").text().contains("r1"));
+    eventually("the local listens", || {
+        http(&fleet.global, "GET /_forwarders", &[], "").text().contains("r1")
+    });
     put(&fleet.global, "/elsewhere/a/b", "5");
     let told = ws.next();
-    assert!(told.starts_with("NOTIFY\n") && told.contains("\"path\":\"elsewhere.a") && told.contains('5'), "{told}");
+    assert!(
+        told.starts_with("NOTIFY\n") && told.contains("\"path\":\"elsewhere.a") && told.contains('5'),
+        "{told}"
+    );
 }
 
 #[test]
