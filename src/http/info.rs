@@ -80,7 +80,15 @@ pub(super) fn handle(context: &Context, route: Route, done: impl FnOnce(Reply) +
         Route::Homes => homes::all(context),
         Route::History { root } => {
             let history = context.store.history(&root);
-            return done(answer(history.map(|kept| list(kept.iter().map(|p| past(&root, p))))));
+            let replaced = context.store.replaced(&root);
+            return done(match history {
+                Err(error) if replaced.is_empty() => Reply::refusal(&error.into()),
+                history => {
+                    let set_aside = replaced.iter().map(|p| past(&root, p, true));
+                    let kept = history.unwrap_or_default();
+                    told(&list(set_aside.chain(kept.iter().map(|p| past(&root, p, false)))))
+                }
+            });
         }
         Route::Diff { root, from, to } => {
             let context = context.clone();
@@ -164,8 +172,8 @@ fn session(info: &SessionInfo) -> Value {
     ])
 }
 
-/// One version: who made it, when, and what changed. A version that a snapshot kept without its commit has nulls.
-fn past(root: &Key, past: &Past) -> Value {
+/// One version, or a state that the home's snapshot replaced: who made it, when, and what changed. A version that a snapshot kept without its commit has nulls.
+fn past(root: &Key, past: &Past, replaced: bool) -> Value {
     let event = past.event.as_deref();
     let mut members = vec![
         ("version", Value::from(past.version.0)),
@@ -175,6 +183,9 @@ fn past(root: &Key, past: &Past) -> Value {
         ("tega_id", or_null(event, |e| e.by.as_ref().map_or(Value::from("anonymous"), id))),
         ("position", or_null(event.and_then(|e| e.position), |p| Value::from(p.0))),
     ];
+    if replaced {
+        members.push(("replaced", Value::from(format!("{}-{}", past.incarnation, past.version))));
+    }
     let rollback = event.and_then(|e| e.rollback_to.as_ref()).filter(|r| r.0 == *root);
     if let Some((_, version)) = rollback {
         members.push(("rollback_to", Value::from(version.0)));

@@ -71,7 +71,11 @@ fn find(
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
-    let source = Source::of(&context.store, path.root(), read.version, read.txid.as_deref())?;
+    let source = match (read.replaced, path.root()) {
+        (None, root) => Source::of(&context.store, root, read.version, read.txid.as_deref())?,
+        (Some(which), Some(root)) => replaced(&context.store, root, which)?,
+        (Some(_), None) => return Err(Refusal::bad("replaced= needs a path below one root")),
+    };
     let found = Found::new(&context.store, source, path, read.internal)?;
     // Another form is another representation, for which there's no second tag; and what is ephemeral has no version.
     let tagged = !read.internal && found.source().ephemeral(&context.store, found.path()).is_empty();
@@ -92,6 +96,21 @@ fn find(
     Ok((found, head))
 }
 
+/// A state that the home's snapshot replaced here.
+fn replaced(
+    store: &Store,
+    root: &Key,
+    (incarnation, version): (Incarnation, u64),
+) -> Result<Source, Refusal> {
+    let is = |past: &store::Past| past.incarnation == incarnation && past.version.0 == version;
+    let past = store.replaced(root).into_iter().find(is).ok_or_else(|| {
+        let message =
+            format!("{root} has no replaced state {incarnation}-{version}; /_history lists those it has");
+        Refusal::new("not_found", message).at(&Path::from_checked(vec![root.clone()]))
+    })?;
+    Ok(Source::Past(root.clone(), past))
+}
+
 fn incarnation(source: &Source, root: &Key) -> Option<Incarnation> {
     match source {
         Source::Present(view) => Some(view.root(root)?.incarnation),
@@ -107,6 +126,9 @@ pub(super) fn select(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
+    if read.replaced.is_some() {
+        return done(Reply::refusal(&Refusal::bad("replaced= is for the path of a node, not for a regex")));
+    }
     if !read.fresh {
         return matches(context, &pattern, &read, done);
     }

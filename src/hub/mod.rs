@@ -25,6 +25,8 @@
 mod links;
 mod outbox;
 mod remote;
+#[cfg(test)]
+mod route_tests;
 mod routes;
 mod state;
 #[cfg(test)]
