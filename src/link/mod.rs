@@ -42,6 +42,8 @@ mod replication;
 mod requests;
 mod serving;
 mod socket;
+#[cfg(test)]
+mod socket_tests;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
 pub use accept::Links;
 pub use back_off::BackOff;
-pub use options::{Options, PRESENCE_GRACE, Secret, global};
+pub use options::{Options, PRESENCE_GRACE, global};
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tega::value::Value;
 
 use crate::proxy::Proxy;
-use crate::server::{Server, eventually, run, serve_args, tega_command};
+use crate::server::{Scratch, Server, eventually, run, serve_args, tega_command};
 use crate::wire::{Answer, Frame, Ws, http, http_unix};
 
 /// A global server, and a local one behind a proxy.
@@ -378,4 +378,35 @@ fn options_that_cannot_be_are_refused_with_the_remedy() {
     let (code, _, said) = run(tega_command().env("TEGA_TOKEN", "s3cret").args(args), "");
     assert!(code == 2 && said.contains("WireGuard") && said.contains("--insecure-link"), "{said}");
     assert!(!said.contains("s3cret"));
+}
+
+#[test]
+fn a_token_lets_a_local_in_for_its_roots_and_takes_it_out_again() {
+    let dir = Scratch::new();
+    let data = dir.path().join("data");
+    let token = |args: &str| {
+        let args = format!("token {args} --data {}", data.display());
+        let (code, out, err) = run(tega_command().args(args.split(' ')), "");
+        assert_eq!(code, 0, "{err}");
+        out.trim().to_string()
+    };
+    let secret = token("new r1 --read config-r1 --write op-r1 --as r1");
+    let mut global = Server::within(dir, &["--id", "global"]);
+    put(&global, "/config-r1/n", "1");
+    put(&global, "/config-r2/n", "1");
+    let mine = Scratch::new();
+    let file = mine.file("token", &secret);
+    let url = global.url().replace("http", "ws");
+    let more = ["--token-file", file.to_str().unwrap()];
+    let r1 = local("r1", &url, &[&more[..], &["--config", "config-r2"]].concat());
+    shows(&r1, "/config-r1/n", "1");
+    let status = http_unix(&r1, "GET /_status", &[], "").text().to_string();
+    assert!(status.contains("the token doesn't let r1 read it") && !status.contains(&secret), "{status}");
+    assert_eq!(get(&r1, "/config-r2/n"), None);
+    let without = local("r2", &url, &[]);
+    let said = || http_unix(&without, "GET /_status", &[], "").text().to_string();
+    eventually("it's told that it needs a token", || said().contains("401"));
+    token("remove r1");
+    global.process().signal(rustix::process::Signal::HUP);
+    eventually("the link ended", || !is_linked(&r1));
 }
