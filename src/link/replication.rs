@@ -161,7 +161,7 @@ impl Replication {
         out: &mut Vec<Effect>,
     ) -> Result<(), Closing> {
         match (&self.phase, frame) {
-            (Phase::Linked, frame) => return self.replicate(frame, now, books, out),
+            (Phase::Linked, frame) => self.replicate(frame, now, books, out),
             (Phase::Called(_), Frame::Link { tega_id, instance, hello }) => {
                 self.called(tega_id, instance, hello, out)
             }

@@ -161,14 +161,29 @@ impl Fleet {
         }
     }
 
+    /// The wires are good again and everything answers. The links that there are go on: whoever has stopped must notice.
     fn heal(&mut self) {
-        self.world.links.clear();
         self.world.to_come.clear();
-        for _ in 0..3 {
-            self.link();
+        for link in self.world.links.values_mut() {
+            for end in &mut link.ends {
+                end.wire.faults.clear();
+                end.holds_outcomes = false;
+            }
+        }
+        self.settle();
+        // What was lost last shows by what comes after it.
+        for (root, home, _) in ROOTS {
+            let tx = Transaction::new(None).put(path(&format!("{root}.last")), Value::from(1));
+            self.world.servers[home].store.commit(tx).unwrap();
+        }
+        // Less than the time after which a source gives up a follower that doesn't answer: it must answer.
+        for _ in 0..2 {
             self.settle();
             self.world.tick(DISK_RETRY + BEGIN_TIME);
+            self.settle();
+            self.link();
         }
+        self.settle();
         for (root, home, replicas) in ROOTS {
             let of = |name: &str| {
                 let store = &self.world.servers[name].store;

@@ -154,7 +154,11 @@ impl Script {
                 world.servers.get_mut(*name).unwrap().restart(backup);
             }
             (["full", _], Some(server)) => server.disk.limit(Some(server.disk.used())),
-            (["room", _], Some(server)) => server.disk.limit(None),
+            (["room", _], Some(server)) => {
+                server.disk.limit(None);
+                // The store finds out by itself, but by the clock.
+                server.store.compact_and_wait().unwrap();
+            }
             (["home", _, root, to], Some(server)) => {
                 let away = (*to != "here").then(|| Away { home: id(to), handover: true });
                 done(|done| server.store.set_homes(vec![((*root).into(), away)], done)).unwrap();
