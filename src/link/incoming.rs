@@ -69,7 +69,8 @@ impl Work {
                 hub.notify(&text, regex, &body_of(entries)?);
             }
             Frame::Presence { body } => {
-                let said = link::body::read_presence(body).map_err(refused)?;
+                let mut said = link::body::read_presence(body).map_err(refused)?;
+                said.put.retain(|leased| self.access.may_write(&leased.path));
                 locked(&link.received).take(&self.context.store, &self.roots, said);
             }
             // Replication has taken the others.

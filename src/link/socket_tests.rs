@@ -17,6 +17,7 @@ use super::work::{Context, Work};
 use super::*;
 use crate::client::Server;
 use crate::hub::Hub;
+use crate::message::body::json;
 use crate::path::Path;
 use crate::store::{self, Private, Role as StoreRole, Transaction};
 use crate::token::{Access, Grant};
@@ -69,16 +70,23 @@ fn local(own: &str) -> Side {
 }
 
 /// Runs `test` with the other end of a socket on which a global server waits for a link.
-fn with_global<F: Future<Output = ()>>(access: Access, test: impl FnOnce(WebSocketStream<UnixStream>) -> F) {
-    let links = Side::new("g", StoreRole::Leads).links();
+fn with_global<F: Future<Output = ()>>(
+    access: Access,
+    test: impl FnOnce(WebSocketStream<UnixStream>, Hub, Store) -> F,
+) {
+    let global = Side::new("g", StoreRole::Leads);
+    let links = global.links();
     smol::block_on(async {
         let (here, there) = UnixStream::pair().unwrap();
         let serving = async {
             links.serve(there, Vec::new(), "test".into(), access).await;
             std::future::pending().await
         };
-        or(serving, async { test(WebSocketStream::from_raw_socket(here, Role::Client, None).await).await })
-            .await;
+        let testing = async {
+            let ws = WebSocketStream::from_raw_socket(here, Role::Client, None).await;
+            test(ws, global.hub.clone(), global.store.clone()).await;
+        };
+        or(serving, testing).await;
     });
 }
 
@@ -100,7 +108,7 @@ fn what_is_no_link_is_closed_with_the_reason() {
         (Message::text("PRESENCE\n{}"), "LINK"),
         (Message::Binary(Bytes::from_static(b"x")), "binary"),
     ] {
-        with_global(Access::all(), |mut ws| async move {
+        with_global(Access::all(), |mut ws, _, _| async move {
             ws.send(message).await.unwrap();
             let (code, reason) = closed(&mut ws).await;
             assert!(code == 4000 && reason.contains(why), "{code} {reason}");
@@ -111,17 +119,22 @@ fn what_is_no_link_is_closed_with_the_reason() {
 #[test]
 fn a_token_bounds_who_links_and_its_end_is_the_links() {
     let hello = "LINK r1 0000000000000001\n{\"protocol\":1,\"follow\":{\"c\":null},\"serve\":{\"o\":null}}";
-    let grant = |own: &str| {
-        let read = vec![path("c")];
-        Access::of(Arc::new(Grant { read, tega_id: Some(id(own)), ..Grant::default() }))
+    // The first message that comes must be of the channel that it may hear.
+    let said = |text: &str| {
+        assert!(!text.starts_with("PUBLISH news"), "{text}");
+        text.starts_with("PUBLISH told x\n")
     };
-    with_global(grant("r2"), |mut ws| async move {
+    let grant = |own: &str| {
+        let (read, channels) = (vec![path("c")], vec![path("told")]);
+        Access::of(Arc::new(Grant { read, channels, tega_id: Some(id(own)), ..Grant::default() }))
+    };
+    with_global(grant("r2"), |mut ws, _, _| async move {
         ws.send(Message::text(hello)).await.unwrap();
         assert_eq!(closed(&mut ws).await.0, 4001);
     });
     let access = grant("r1");
     let gone = access.clone();
-    with_global(access, |mut ws| async move {
+    with_global(access, |mut ws, hub, store| async move {
         ws.send(Message::text(hello)).await.unwrap();
         let Some(Ok(Message::Text(linked))) = ws.next().await else { panic!("no LINKED") };
         assert!(linked.starts_with("LINKED g\n") && linked.contains("\"o\":[\"the token"), "{linked}");
@@ -135,6 +148,18 @@ fn a_token_bounds_who_links_and_its_end_is_the_links() {
             }
         };
         assert!(refused.contains("forbidden"), "{refused}");
+        // Nor put nodes there, nor hear what it mustn't.
+        let presence =
+            "PRESENCE\n{\"full\":true,\"put\":[[\"c.e\",1,\"x\",0],[\"c.f\",1,\"x\",0]],\"gone\":[]}";
+        for frame in ["LISTEN news", "LISTEN told", presence, "FRESH 8 c"] {
+            ws.send(Message::text(frame)).await.unwrap();
+        }
+        while !matches!(ws.next().await, Some(Ok(Message::Text(text))) if text.starts_with("DONE 8\n")) {}
+        assert!(store.ephemeral(&Path::TOP).is_empty());
+        for channel in ["news", "told"] {
+            hub.publish(&id("x"), None, channel, &json("{\"message\":1}").unwrap());
+        }
+        while !matches!(ws.next().await, Some(Ok(Message::Text(text))) if said(&text)) {}
         gone.revoke();
         assert_eq!(closed(&mut ws).await.0, 4001);
     });

@@ -230,6 +230,7 @@ impl Work {
             own: self.context.own.clone(),
             peer: peer.clone(),
             address: self.address.clone(),
+            access: self.access.clone(),
             store: self.context.store.clone(),
             clock: self.clock,
             since: self.clock.ms(),
@@ -426,6 +427,6 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.end("the server is stopping");
+        self.end("it was ended here");
     }
 }
