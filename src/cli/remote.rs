@@ -61,7 +61,7 @@ pub(super) fn server(typed: &Typed) -> Result<Server, Fault> {
 
 /// The token of `--token-file`, else of `TEGA_TOKEN`. It has no option of its own: everybody sees the command lines of a
 /// machine.
-fn token(typed: &Typed) -> Result<Option<Bearer>, Fault> {
+pub(super) fn token(typed: &Typed) -> Result<Option<Bearer>, Fault> {
     const LONGEST: u64 = 4096;
     let (text, whose) = match (typed.last(Flag::TokenFile), std::env::var("TEGA_TOKEN")) {
         (Some(file), _) => {

@@ -9,7 +9,7 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::default_socket;
 use super::show::{Out, note};
-use crate::client::DEFAULT_PORT;
+use crate::client::{DEFAULT_PORT, Server};
 use crate::commit::{MAX_TEGA_ID, TegaId};
 use crate::daemon::{self, Ended, Listen, Options, logger};
 use crate::link;
@@ -129,7 +129,7 @@ fn global(typed: &Typed, id: &TegaId) -> Result<Option<link::Options>, Fault> {
         }
         return Ok(None);
     };
-    let global = link::global(url).map_err(|why| Fault::usage(format!("--global {why}")))?;
+    let target = link::global(url).map_err(|why| Fault::usage(format!("--global {why}")))?;
     let private = match roots(typed, Flag::Private, "--private")? {
         Roots::Any => Private::Any,
         Roots::These(roots) => Private::Roots(roots),
@@ -139,11 +139,10 @@ fn global(typed: &Typed, id: &TegaId) -> Result<Option<link::Options>, Fault> {
         Roots::Any => Err(Fault::usage(format!("{name} *: names of roots wanted"))),
     };
     let options = link::Options {
-        global,
+        global: Server { target, token: super::remote::token(typed)? },
         config: these(Flag::Config, "--config")?,
         operational: these(Flag::Operational, "--operational")?,
         private,
-        token: link_token(typed)?,
         insecure_link: typed.has(Flag::InsecureLink),
     };
     options.check(id).map_err(Fault::usage)?;
@@ -170,25 +169,6 @@ fn roots(typed: &Typed, flag: Flag, name: &str) -> Result<Roots, Fault> {
         }
     }
     Ok(Roots::These(roots))
-}
-
-/// What the global is shown: the content of `--token-file`, else `TEGA_TOKEN`.
-fn link_token(typed: &Typed) -> Result<Option<link::Secret>, Fault> {
-    let text = match typed.last(Flag::TokenFile) {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| Fault::usage(format!("--token-file {file}: {error}")))?,
-        None => match std::env::var("TEGA_TOKEN") {
-            Ok(text) => text,
-            Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => return Err(Fault::usage("TEGA_TOKEN isn't UTF-8")),
-        },
-    };
-    let text = text.trim();
-    // It becomes a header, and mustn't end it.
-    if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
-        return Err(Fault::usage("the token for the link has a space or a control character in it"));
-    }
-    Ok((!text.is_empty()).then(|| link::Secret::new(text)))
 }
 
 fn listens(typed: &Typed, openwrt: bool) -> Result<Vec<Listen>, Fault> {

@@ -1,7 +1,7 @@
 //! # The server as a whole
 //!
-//! Assembly and ordered stop: a data directory, a store, a hub, a door on its listeners, and the threads that drive
-//! them. A [`Server`] is started with [`Options`] and stopped by [`Server::stop`]; tests and programs that embed a
+//! Assembly and ordered stop: a data directory, a store, a hub, links, a door on its listeners, and the threads that
+//! drive them. A [`Server`] is started with [`Options`] and stopped by [`Server::stop`]; tests and programs that embed a
 //! server use it as it is. [`run`] is the same with signals around it: what `tega serve` does.
 //!
 //! **Start.** Everything that can fail fails before the first client is served, with one line that says what to do

@@ -6,7 +6,8 @@
 //! ```text
 //! listener → Guests: is there room? → Connection: head → origin → token → body ─┬→ Services::request → Reply → bytes
 //!                                                                                ├→ Services::events → a stream of text
-//!                                                                                └→ Services::websocket, with the socket
+//!                                                                                └→ Services::websocket, with the socket:
+//!                                                                                   a session's or a link's
 //! ```
 //!
 //! Everything is a future on one executor: a connection is a task of about two kilobytes, and one that idles holds no

@@ -37,7 +37,15 @@ impl Links {
         if let Some(global) = &global {
             hub.follow_global(global.clone());
         }
-        Links { context: Context { own, hub, store, register }, global, again: bounded(1) }
+        let again = bounded(1);
+        if global.is_some() {
+            let sender = again.0.clone();
+            hub.on_sync(move || {
+                // One that waits to be taken is as good as two.
+                let _ = sender.try_send(());
+            });
+        }
+        Links { context: Context { own, hub, store, register }, global, again }
     }
 
     /// Serves a link that another server opened, to its end. The handshake of the WebSocket is done; `leftover` is what
@@ -65,16 +73,6 @@ impl Links {
     /// On a local: holds the link to the global, for ever. It's to be dropped at the stop, after [`Links::end_all`].
     pub async fn dial(&self, options: Options) {
         dial::keep(&self.context, &options, &self.again.1).await;
-    }
-
-    /// Opens the link to the global anew, now. False: this is no local.
-    pub fn sync(&self) -> bool {
-        if self.global.is_none() {
-            return false;
-        }
-        // One that waits to be taken is as good as two.
-        let _ = self.again.0.try_send(());
-        true
     }
 
     /// Ends what outlived its link long enough. To be called about once a second.

@@ -22,7 +22,7 @@ use super::work::{Context, Work};
 use super::{Closing, Code};
 use crate::api::route::LINK;
 use crate::client::Target;
-use crate::client::frames::{handshake, handshake_answer};
+use crate::client::frames::{handshake_answer, handshake_with};
 
 /// How long looking up the name, one connection and the WebSocket's handshake may take, each.
 const STEP: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ struct Attempt {
 
 async fn attempt(context: &Context, options: &Options) -> Attempt {
     let failed = |reason| Attempt { linked: false, reason, retry_after: None };
-    let stream = match connect(&options.global).await {
+    let stream = match connect(&options.global.target).await {
         Ok(stream) => stream,
         Err(reason) => return failed(reason),
     };
@@ -135,12 +135,8 @@ async fn upgrade(
     for half in nonce.chunks_mut(8) {
         half.copy_from_slice(&random().to_be_bytes());
     }
-    let mut request = handshake(&options.global.host(), LINK, nonce);
-    if let Some(token) = &options.token {
-        // Before the empty line that ends the head.
-        request.truncate(request.len().saturating_sub(2));
-        request.push_str(&format!("Authorization: Bearer {}\r\n\r\n", token.reveal()));
-    }
+    let global = &options.global;
+    let request = handshake_with(&global.target.host(), LINK, nonce, &global.authorization());
     stream.write_all(request.as_bytes()).await.map_err(broke)?;
     let mut answer = Vec::new();
     let mut chunk = [0; 1024];

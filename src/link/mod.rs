@@ -18,20 +18,34 @@
 //! 3. *Follower* (`follower`). Takes commits whose positions make a chain; what comes while the store still applies is
 //!    collected, up to [`MAX_BATCH`] bytes, and applied as one.
 //!
+//! Around the machine stands what has a socket and a store, the same at both ends:
+//!
+//! - `socket` is the one file with the stream: fragments, pings, timers, the close. `work` carries out effects, pulls
+//!   from the feed, and gives each frame (`incoming`) to whom it's for. One task a link, and no thread; other threads
+//!   leave what they have in its `mailbox`. An idle link costs a global about 12 KiB.
+//! - `remote` is the link as the hub sees it. `requests` knows who waits for what: what wasn't sent did not happen, what
+//!   was sent and isn't answered is unknown, and a write is told once this replica shows it. `serving` does what the
+//!   other end asks for.
+//! - `presence` keeps ephemeral nodes in step, `listening` tells of changes in roots that the link doesn't carry.
+//! - `register` has one link for each tega ID, sends away who comes in a crowd, and keeps the ephemeral nodes of a link
+//!   that died for the grace period. `accept` serves links, `dial` opens the local's own, again and again.
+//!
 //! **How it fails.** A duplicate is passed over. A gap, a record that doesn't follow from what is here, a bad snapshot:
 //! RESYNC with what is here, and the source begins anew; a second one within [`RESYNC_EVERY`] ms closes the link. A
 //! disk that is full or failed at the follower: the link stays, the problem is shown, it resyncs after [`DISK_RETRY`] ms.
 //! A frame that makes no sense closes the link with 4000. All state of a link is gone with it: the next one begins from
 //! the standings of both stores, which alone say what was applied.
 //!
-//! **What it isn't.** It doesn't decide who may follow what: tokens and the register of live links are asked by
-//! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket.
+//! **What it isn't.** The machine doesn't decide who may follow what: tokens and the register of live links are asked by
+//! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket. There's no TLS: a
+//! token goes over a network only with `--insecure-link`.
 
 mod accept;
 mod back_off;
 mod dial;
 mod follower;
 mod handshake;
+mod incoming;
 mod listening;
 mod mailbox;
 mod options;
@@ -42,6 +56,8 @@ mod replication;
 mod requests;
 mod serving;
 mod socket;
+#[cfg(test)]
+mod socket_tests;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -54,7 +70,7 @@ use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
 pub use accept::Links;
 pub use back_off::BackOff;
-pub use options::{Options, PRESENCE_GRACE, Secret, global};
+pub use options::{Options, PRESENCE_GRACE, global};
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.

@@ -1,9 +1,8 @@
 //! What a local server is told about its link: where the global is, and which roots the link carries.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::client::{BadTarget, Target};
+use crate::client::{BadTarget, Server, Target};
 use crate::commit::TegaId;
 use crate::path::Key;
 use crate::store::{Private, Role};
@@ -14,41 +13,17 @@ pub const PRESENCE_GRACE: Duration = Duration::from_secs(10);
 /// The IDs that many routers have from the factory; with one of them a global couldn't tell its locals apart.
 const NOT_UNIQUE: [&str; 2] = ["localhost", "OpenWrt"];
 
-/// A text that nobody is to see. It has no `Display`, and its `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a secret.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text, for the header that carries it.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
 /// The link of a local server to its global one.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the global listens.
-    pub global: Target,
+    /// Where the global listens, and what it is shown to let this server in.
+    pub global: Server,
     /// Roots that are homed at the global and replicated here.
     pub config: Vec<Key>,
     /// Roots that are homed here and replicated at the global.
     pub operational: Vec<Key>,
     /// Roots that stay here.
     pub private: Private,
-    /// What the global is shown to let this server in.
-    pub token: Option<Secret>,
     /// The token may go over a network that isn't encrypted.
     pub insecure_link: bool,
 }
@@ -85,7 +60,7 @@ impl Options {
                 }
             }
         }
-        if self.token.is_some() && !self.insecure_link && !is_loopback(&self.global) {
+        if self.global.token.is_some() && !self.insecure_link && !self.global.target.stays_here() {
             return Err(format!(
                 "--global {}: the token would go over the network unencrypted; link through WireGuard or a TLS proxy \
                  that listens on 127.0.0.1, or accept it with --insecure-link",
@@ -93,15 +68,6 @@ impl Options {
             ));
         }
         Ok(())
-    }
-}
-
-fn is_loopback(target: &Target) -> bool {
-    match target {
-        Target::Unix(_) => true,
-        Target::Tcp { host, .. } => {
-            host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-        }
     }
 }
 
@@ -124,20 +90,18 @@ pub fn global(text: &str) -> Result<Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Bearer;
 
     fn options(line: &str) -> Options {
         let mut words = line.split(' ').map(str::to_string);
         let mut next = || words.next().unwrap_or_default();
         let list =
             |word: String| word.split(',').filter(|w| !w.is_empty()).map(Key::from).collect::<Vec<_>>();
-        Options {
-            global: global(&next()).unwrap(),
-            config: list(next()),
-            operational: list(next()),
-            private: Private::Roots(list(next())),
-            token: Some(Secret::new("s3cret")).filter(|_| next() == "token"),
-            insecure_link: next() == "insecure",
-        }
+        let target = global(&next()).unwrap();
+        let (config, operational, private) = (list(next()), list(next()), Private::Roots(list(next())));
+        let token = (next() == "token").then(|| Bearer::new("s3cret").unwrap());
+        let global = Server { target, token };
+        Options { global, config, operational, private, insecure_link: next() == "insecure" }
     }
 
     #[test]
@@ -178,11 +142,5 @@ mod tests {
             let said = options("ws://g a b ").check(&TegaId::new(id).unwrap()).unwrap_err();
             assert!(said.contains("--id"), "{said}");
         }
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let shown = format!("{:?}", options("ws://127.0.0.1 a b  token"));
-        assert!(!shown.contains("s3cret"), "{shown}");
     }
 }

@@ -17,7 +17,10 @@ use crate::store::Store;
 const MAX_UNDER_WAY: usize = 256;
 
 /// The longest that somebody is sent away for, in seconds.
-const MAX_AWAY_S: u64 = 8;
+const MAX_AWAY_S: u64 = 16;
+
+/// How many are asked to come again in one second.
+const COME_AGAIN: usize = 512;
 
 struct Live {
     number: u64,
@@ -45,6 +48,8 @@ struct Shared {
     /// Which run of this program it is.
     instance: Incarnation,
     under_way: AtomicUsize,
+    /// About how many were sent away and aren't back yet.
+    away: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -70,6 +75,14 @@ impl Drop for UnderWay {
     }
 }
 
+impl Shared {
+    fn less_away(&self, count: usize) {
+        let less = |away: usize| Some(away.saturating_sub(count));
+        // The closure never refuses.
+        let _ = self.away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
 impl Register {
     /// An empty one. `grace`: how long ephemeral nodes stay when their link died.
     pub(super) fn new(store: Store, grace: Duration) -> Register {
@@ -78,6 +91,7 @@ impl Register {
             grace,
             instance: Incarnation::draw(),
             under_way: AtomicUsize::new(0),
+            away: AtomicUsize::new(0),
             inner: Mutex::default(),
         };
         Register { shared: Arc::new(shared) }
@@ -93,9 +107,13 @@ impl Register {
         let before = self.shared.under_way.fetch_add(1, Ordering::Relaxed);
         let under_way = UnderWay(self.shared.clone());
         if before < MAX_UNDER_WAY {
+            self.shared.less_away(1);
             return Ok(under_way);
         }
-        Err(Closing::busy("many link at once", 1 + random() % MAX_AWAY_S))
+        // The more there are, the longer it takes until all had their turn.
+        let away = self.shared.away.fetch_add(1, Ordering::Relaxed);
+        let span = u64::try_from(1 + away / COME_AGAIN).unwrap_or(MAX_AWAY_S).min(MAX_AWAY_S);
+        Err(Closing::busy("many link at once", 1 + random() % span))
     }
 
     /// Enters a link. The same run of a server replaces its older link; another one is refused as long as the older one
@@ -156,6 +174,8 @@ impl Register {
 
     /// Ends what has lingered long enough. To be called about once a second.
     pub(super) fn tick(&self) {
+        // Some never come back.
+        self.shared.less_away(self.shared.away.load(Ordering::Relaxed) / 16);
         let now = Instant::now();
         let mut inner = locked(&self.shared.inner);
         if inner.lingering.is_empty() {
@@ -225,8 +245,10 @@ mod tests {
     fn too_many_at_once_are_sent_away_for_some_seconds() {
         let register = register(10);
         let all: Vec<_> = (0..MAX_UNDER_WAY).map(|_| register.begin().unwrap()).collect();
-        let busy = register.begin().err().unwrap();
-        assert!((1..=MAX_AWAY_S).contains(&Closing::retry_after(&busy.reason).unwrap()));
+        let away = || Closing::retry_after(&register.begin().err().unwrap().reason).unwrap();
+        assert_eq!(away(), 1, "a few come back at once");
+        let longest = (0..50 * COME_AGAIN).map(|_| away()).max().unwrap();
+        assert_eq!(longest, MAX_AWAY_S, "many take turns");
         drop(all);
         assert!(register.begin().is_ok());
     }

@@ -13,6 +13,7 @@ use crate::hub::{LinkInfo, LinkedRoot, Remote, RemoteDone as Done};
 use crate::message::link;
 use crate::path::{Key, Path};
 use crate::store::{Channel, Receipt, SessionId, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 /// Milliseconds by a clock that never goes back.
@@ -29,7 +30,9 @@ impl Clock {
     }
 
     pub(super) fn instant(self, ms: u64) -> Instant {
-        self.0 + Duration::from_millis(ms)
+        const DAY: Duration = Duration::from_secs(86_400);
+        // What is beyond the clock's end may as well be looked at in a day.
+        self.0.checked_add(Duration::from_millis(ms)).unwrap_or_else(|| Instant::now() + DAY)
     }
 }
 
@@ -44,6 +47,8 @@ pub(super) struct Link {
     pub(super) own: TegaId,
     pub(super) peer: TegaId,
     pub(super) address: String,
+    /// What the other end may do here.
+    pub(super) access: Access,
     pub(super) store: Store,
     pub(super) clock: Clock,
     /// By `clock`.
@@ -110,7 +115,12 @@ impl Remote for Link {
     }
 
     fn publish(&self, from: &TegaId, channel: &str, body: &Value) {
-        self.mailbox.tell(link::publish(channel, from, &body.to_string()));
+        // The hub looks at what the other end listens to, not at what it may hear.
+        let may_hear =
+            self.access.is_admin() || Path::parse(channel).is_ok_and(|path| self.access.may_message(&path));
+        if may_hear {
+            self.mailbox.tell(link::publish(channel, from, &body.to_string()));
+        }
     }
 
     fn listen(&self, channel: &Channel, on: bool) {

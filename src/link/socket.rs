@@ -83,7 +83,7 @@ where
         check_at: None,
         dead_at: None,
         timer: Timer::at(now + PING),
-        timer_at: now + PING,
+        timer_at: Some(now + PING),
     };
     let ended = poll_fn(|cx| socket.poll(cx)).await;
     (socket.work.is_linked(), ended)
@@ -108,8 +108,8 @@ struct Socket<S> {
     /// The end, unless something comes before: the peer was probed, or was told to close.
     dead_at: Option<Instant>,
     timer: Timer,
-    /// What `timer` is set to.
-    timer_at: Instant,
+    /// What `timer` is set to; `None`: it fired.
+    timer_at: Option<Instant>,
 }
 
 /// The stream is of no more use.
@@ -341,15 +341,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.due(cx, now)?;
             }
             let next = self.next();
-            if next != self.timer_at {
-                self.timer_at = next;
+            if self.timer_at != Some(next) {
+                self.timer_at = Some(next);
                 self.timer.set_at(next);
             }
             if Pin::new(&mut self.timer).poll(cx).is_pending() {
                 return Ok(());
             }
-            // It fired; it's to be set anew even to the same moment.
-            self.timer_at = Instant::now() - Duration::from_nanos(1);
+            self.timer_at = None;
         }
     }
 

@@ -10,13 +10,10 @@ use super::presence::Sending;
 use super::register::{Place, Register, UnderWay};
 use super::remote::{Clock, Link, State, locked, tell};
 use super::requests::Requests;
-use super::serving::Serving;
 use super::{Books, Closing, Code, Effect, Input, Replication, Want};
 use crate::commit::{Incarnation, TegaId};
 use crate::hub::Hub;
-use crate::message::BadFrame;
-use crate::message::body::json;
-use crate::message::link::{self, Frame, Refused};
+use crate::message::link::{self, Refused};
 use crate::path::{Key, Path};
 use crate::store::{Channel, Feed, Store, Watch};
 use crate::token::Access;
@@ -50,20 +47,20 @@ pub(super) struct Work {
     /// Frames to be sent, in order.
     pub(super) queue: VecDeque<Out>,
     /// What the other end may do here.
-    access: Access,
+    pub(super) access: Access,
     address: String,
-    link: Option<Arc<Link>>,
+    pub(super) link: Option<Arc<Link>>,
     place: Option<Place>,
     under_way: Option<UnderWay>,
     feeding: Option<Box<Feeding>>,
     /// The roots that the link carries.
-    roots: Vec<Key>,
+    pub(super) roots: Vec<Key>,
     sending: Sending,
     /// Says when ephemeral nodes of `roots` may have changed.
     watch: Option<Watch>,
     /// There may be ephemeral nodes to tell of.
     dirty: bool,
-    listening: Option<Box<Listening>>,
+    pub(super) listening: Option<Box<Listening>>,
     ended: Option<String>,
 }
 
@@ -74,10 +71,6 @@ impl From<Closing> for End {
     fn from(closing: Closing) -> End {
         End { code: closing.code.number(), reason: closing.reason }
     }
-}
-
-fn refused(error: &BadFrame) -> End {
-    Closing::new(Code::Refused, error.to_string()).into()
 }
 
 impl Work {
@@ -237,6 +230,7 @@ impl Work {
             own: self.context.own.clone(),
             peer: peer.clone(),
             address: self.address.clone(),
+            access: self.access.clone(),
             store: self.context.store.clone(),
             clock: self.clock,
             since: self.clock.ms(),
@@ -283,90 +277,6 @@ impl Work {
             link.applied();
         }
         Ok(())
-    }
-
-    /// A frame came.
-    pub(super) fn frame(&mut self, text: &str) -> Go {
-        locked(&self.state).heard = self.clock.ms();
-        let frame = Frame::read(text).map_err(|error| refused(&error))?;
-        if frame.is_replication() {
-            return self.input(Input::Frame(frame));
-        }
-        let Some(link) = self.link.clone() else {
-            return Err(Closing::new(Code::Refused, "LINK comes first").into());
-        };
-        let hub = &self.context.hub;
-        let serving = Serving {
-            context: &self.context,
-            mailbox: &self.mailbox,
-            peer: &link.peer,
-            access: &self.access,
-        };
-        match frame {
-            Frame::Write { seq, tega_id, body } => serving.write(seq, tega_id, body),
-            Frame::Fresh { seq, root } => serving.fresh(seq, root),
-            Frame::Call { seq, tega_id, path, body } => serving.call(seq, tega_id.as_ref(), &path, body),
-            Frame::Done { seq, body } => {
-                let told = locked(&link.requests).done(seq, link::body::read_done(body));
-                tell(told);
-                // What it waits for may be here already.
-                link.applied();
-            }
-            Frame::Publish { channel, tega_id, body } => {
-                let path = channel.path().map_err(|error| refused(&error))?;
-                let body = json(body).map_err(|error| refused(&BadFrame::new(error.message)))?;
-                if self.access.may_message(&path) {
-                    hub.publish_by(&link.peer, &tega_id, &path.to_string(), &body);
-                }
-            }
-            Frame::Listen { channel, on } => {
-                let channel = if channel.regex {
-                    Channel::regex(&channel.regex())
-                        .map_err(|error| refused(&BadFrame::new(error.to_string())))?
-                } else {
-                    Channel::Path(channel.path().map_err(|error| refused(&error))?)
-                };
-                self.listen(&link.peer, channel, on);
-            }
-            Frame::Notify { channel, entries } => {
-                let text = if channel.regex {
-                    channel.regex().into_owned()
-                } else {
-                    channel.path().map_err(|error| refused(&error))?.to_string()
-                };
-                let entries = json(entries).map_err(|error| refused(&BadFrame::new(error.message)))?;
-                hub.notify(&text, channel.regex, &entries);
-            }
-            Frame::Presence { body } => {
-                let said = link::body::read_presence(body).map_err(|error| refused(&error))?;
-                locked(&link.received).take(&self.context.store, &self.roots, said);
-            }
-            // Replication has taken the others.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn listen(&mut self, peer: &TegaId, channel: Channel, on: bool) {
-        if let Err(refusal) = self.context.hub.listen(peer, &channel, on) {
-            log::warn!("{peer}: {refusal}");
-            return;
-        }
-        let (store, mailbox) = (&self.context.store, &self.mailbox);
-        let listening = self.listening.get_or_insert_with(|| Box::new(Listening::new(store, mailbox)));
-        if let Err(error) = listening.listen(channel, on) {
-            log::warn!("{peer}: {error}");
-        }
-        if listening.is_empty() {
-            self.listening = None;
-        }
-    }
-
-    /// Something that the other end listens to may have changed.
-    pub(super) fn notify(&mut self) -> Go {
-        let Some(listening) = &mut self.listening else { return Ok(()) };
-        let lagging = || End { code: Code::Lagging.number(), reason: "lagging".into() };
-        listening.notify(&self.context.store, &self.roots, &self.access, &self.mailbox).map_err(|_| lagging())
     }
 
     /// The feed may have something.
@@ -517,6 +427,6 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.end("the server is stopping");
+        self.end("it was ended here");
     }
 }

@@ -11,6 +11,7 @@ mod crowd;
 mod data;
 mod door;
 mod drivers;
+mod fleet;
 mod layers;
 mod ledger;
 mod migrate;

@@ -1,0 +1,249 @@
+//! Links over sockets: how they are refused, and two servers that share roots.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::protocol::Role;
+use async_tungstenite::tungstenite::{Bytes, Message};
+use futures_util::StreamExt;
+use smol::future::{or, yield_now};
+use smol::net::unix::UnixStream;
+
+use super::register::Register;
+use super::socket::{self, Ended};
+use super::work::{Context, Work};
+use super::*;
+use crate::client::Server;
+use crate::hub::Hub;
+use crate::message::body::json;
+use crate::path::Path;
+use crate::store::{self, Private, Role as StoreRole, Transaction};
+use crate::token::{Access, Grant};
+use crate::value::Value;
+
+fn id(text: &str) -> TegaId {
+    TegaId::new(text).unwrap()
+}
+
+fn path(text: &str) -> Path {
+    text.parse().unwrap()
+}
+
+struct Side {
+    store: Store,
+    hub: Hub,
+    own: TegaId,
+}
+
+impl Side {
+    fn new(own: &str, role: StoreRole) -> Side {
+        let store = Store::in_memory(store::Options { role, ..store::Options::default() });
+        let hub = Hub::new(id(own), store.clone());
+        Side { store, hub, own: id(own) }
+    }
+
+    fn links(&self) -> Links {
+        Links::new(self.own.clone(), self.hub.clone(), self.store.clone(), None, Duration::ZERO)
+    }
+
+    fn put(&self, at: &str, value: impl Into<Value>) {
+        self.store.commit(Transaction::new(None).put(path(at), value.into())).unwrap();
+    }
+
+    /// Waits until it shows this.
+    async fn shows(&self, at: &str, value: &Value) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.store.get(&path(at)).as_ref() != Some(value) {
+            assert!(Instant::now() < deadline, "{at} at {}", self.own);
+            yield_now().await;
+        }
+    }
+}
+
+fn local(own: &str) -> Side {
+    let (config, operational) = (vec!["c".into()], vec!["o".into()]);
+    let side = Side::new(own, StoreRole::Follows { config, operational, private: Private::default() });
+    side.hub.follow_global("test");
+    side
+}
+
+/// Runs `test` with the other end of a socket on which a global server waits for a link.
+fn with_global<F: Future<Output = ()>>(
+    access: Access,
+    test: impl FnOnce(WebSocketStream<UnixStream>, Hub, Store) -> F,
+) {
+    let global = Side::new("g", StoreRole::Leads);
+    let links = global.links();
+    smol::block_on(async {
+        let (here, there) = UnixStream::pair().unwrap();
+        let serving = async {
+            links.serve(there, Vec::new(), "test".into(), access).await;
+            std::future::pending().await
+        };
+        let testing = async {
+            let ws = WebSocketStream::from_raw_socket(here, Role::Client, None).await;
+            test(ws, global.hub.clone(), global.store.clone()).await;
+        };
+        or(serving, testing).await;
+    });
+}
+
+async fn closed(ws: &mut WebSocketStream<UnixStream>) -> (u16, String) {
+    loop {
+        match ws.next().await {
+            Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_no_link_is_closed_with_the_reason() {
+    for (message, why) in [
+        (Message::text("SESSION r1 local"), "isn't of a link's grammar"),
+        (Message::text("FRESH 1 c"), "LINK"),
+        (Message::text("PRESENCE\n{}"), "LINK"),
+        (Message::Binary(Bytes::from_static(b"x")), "binary"),
+    ] {
+        with_global(Access::all(), |mut ws, _, _| async move {
+            ws.send(message).await.unwrap();
+            let (code, reason) = closed(&mut ws).await;
+            assert!(code == 4000 && reason.contains(why), "{code} {reason}");
+        });
+    }
+}
+
+#[test]
+fn a_token_bounds_who_links_and_its_end_is_the_links() {
+    let hello = "LINK r1 0000000000000001\n{\"protocol\":1,\"follow\":{\"c\":null},\"serve\":{\"o\":null}}";
+    // The first message that comes must be of the channel that it may hear.
+    let said = |text: &str| {
+        assert!(!text.starts_with("PUBLISH news"), "{text}");
+        text.starts_with("PUBLISH told x\n")
+    };
+    let grant = |own: &str| {
+        let (read, channels) = (vec![path("c")], vec![path("told")]);
+        Access::of(Arc::new(Grant { read, channels, tega_id: Some(id(own)), ..Grant::default() }))
+    };
+    with_global(grant("r2"), |mut ws, _, _| async move {
+        ws.send(Message::text(hello)).await.unwrap();
+        assert_eq!(closed(&mut ws).await.0, 4001);
+    });
+    let access = grant("r1");
+    let gone = access.clone();
+    with_global(access, |mut ws, hub, store| async move {
+        ws.send(Message::text(hello)).await.unwrap();
+        let Some(Ok(Message::Text(linked))) = ws.next().await else { panic!("no LINKED") };
+        assert!(linked.starts_with("LINKED g\n") && linked.contains("\"o\":[\"the token"), "{linked}");
+        // Neither may it write.
+        ws.send(Message::text("WRITE 7 x\n{\"ops\":[{\"put\":\"c.a\",\"value\":1}]}")).await.unwrap();
+        let refused = loop {
+            match ws.next().await {
+                Some(Ok(Message::Text(text))) if text.starts_with("DONE 7\n") => break text,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(refused.contains("forbidden"), "{refused}");
+        // Nor put nodes there, nor hear what it mustn't.
+        let presence =
+            "PRESENCE\n{\"full\":true,\"put\":[[\"c.e\",1,\"x\",0],[\"c.f\",1,\"x\",0]],\"gone\":[]}";
+        for frame in ["LISTEN news", "LISTEN told", presence, "FRESH 8 c"] {
+            ws.send(Message::text(frame)).await.unwrap();
+        }
+        while !matches!(ws.next().await, Some(Ok(Message::Text(text))) if text.starts_with("DONE 8\n")) {}
+        assert!(store.ephemeral(&Path::TOP).is_empty());
+        for channel in ["news", "told"] {
+            hub.publish(&id("x"), None, channel, &json("{\"message\":1}").unwrap());
+        }
+        while !matches!(ws.next().await, Some(Ok(Message::Text(text))) if said(&text)) {}
+        gone.revoke();
+        assert_eq!(closed(&mut ws).await.0, 4001);
+    });
+}
+
+/// Links two servers for as long as `test` runs; how the local's end ended.
+fn joined<F: Future<Output = ()>>(global: &Side, local: &Side, test: F) -> Option<Ended> {
+    let links = global.links();
+    let (own, hub, store) = (local.own.clone(), local.hub.clone(), local.store.clone());
+    let register = Register::new(store.clone(), Duration::ZERO);
+    let context = Context { own, hub, store, register };
+    smol::block_on(async {
+        let (here, there) = UnixStream::pair().unwrap();
+        let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let serving = async {
+            links.serve(there, Vec::new(), "test".into(), Access::all()).await;
+            std::future::pending().await
+        };
+        let dialling = async { Some(socket::run(ws, work).await.1) };
+        let testing = async {
+            test.await;
+            None
+        };
+        or(or(serving, dialling), testing).await
+    })
+}
+
+#[test]
+fn roots_cross_in_both_directions_whatever_their_size() {
+    let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
+    let long = Value::from("x".repeat(700 << 10));
+    global.put("c.long", long.clone());
+    let ended = joined(&global, &local, async {
+        local.shows("c.long", &long).await;
+        local.put("o.long", long.clone());
+        global.shows("o.long", &long).await;
+        for n in 0..100 {
+            global.put("c.n", n);
+            local.put("o.n", n);
+        }
+        local.shows("c.n", &Value::from(99)).await;
+        global.shows("o.n", &Value::from(99)).await;
+    });
+    assert_eq!(ended, None);
+    for root in ["c", "o"] {
+        assert_eq!(global.store.standing(root), local.store.standing(root));
+    }
+}
+
+#[test]
+fn a_write_at_a_replica_is_answered_when_it_shows_it() {
+    let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
+    global.put("c.n", 0);
+    local.put("o.n", 0);
+    joined(&global, &local, async {
+        local.shows("c.n", &Value::from(0)).await;
+        global.shows("o.n", &Value::from(0)).await;
+        for (side, root) in [(&local, "c"), (&global, "o")] {
+            let at = path(&format!("{root}.n"));
+            let (sender, answer) = smol::channel::bounded(1);
+            let write = Transaction::new(Some(id("x"))).put(at.clone(), Value::from(1));
+            let (hub, store) = (side.hub.clone(), side.store.clone());
+            hub.submit(write, move |outcome| {
+                let shown = store.get(&at);
+                sender.try_send((outcome, shown)).unwrap();
+            });
+            let (outcome, shown) = answer.recv().await.unwrap();
+            let receipt = outcome.unwrap();
+            assert!(receipt.applied && receipt.versions[0].1.0 == 1, "{receipt:?}");
+            assert_eq!(shown, Some(Value::from(1)));
+        }
+    });
+    // The link is gone with the test.
+    let (sender, answer) = std::sync::mpsc::channel();
+    let write = Transaction::new(None).put(path("c.n"), Value::from(2));
+    local.hub.submit(write, move |outcome| sender.send(outcome).unwrap());
+    assert_eq!(answer.recv().unwrap().unwrap_err().code, "no_link");
+}
+
+#[test]
+fn an_address_is_shown_without_its_token() {
+    let target = global("ws://127.0.0.1:1").unwrap();
+    let token = Some(crate::client::Bearer::new("s3cret").unwrap());
+    let server = Server { target, token };
+    assert!(!format!("{server:?} {server}").contains("s3cret"));
+}
