@@ -162,7 +162,7 @@ impl Asking<'_> {
                 return Ok(Step::Go);
             }
         }
-        Ok(Step::Large(Large { read, seq: self.seq, tega_id: self.hub.own_id().clone() }))
+        Ok(Step::Large(Box::new(Large { read, seq: self.seq, tega_id: self.hub.own_id().clone() })))
     }
 
     /// As [`Asking::get`], once everything is here that the home had acknowledged.

@@ -31,7 +31,7 @@ pub(super) enum Step {
     /// Read on.
     Go,
     /// A read that is too large for the session's own thread: [`Large::run`] it elsewhere, and send what it returns.
-    Large(Large),
+    Large(Box<Large>),
     /// End the session with this code and reason.
     End(End),
 }

@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match step {
                 Step::Go => {}
                 Step::Large(large) => {
-                    self.run(large);
+                    self.run(*large);
                     self.poll_large(cx)?;
                 }
                 Step::End(end) => return self.close(cx, end).map(|()| true),

@@ -119,13 +119,11 @@ impl Feed {
                         let given = first.map_or(state.position, |first| Position(first.0.saturating_sub(1)));
                         Some((None, events, given))
                     }
-                    None => take(shared, &state, &roots)
-                        .map(|taken| {
-                            let position = taken.position;
-                            let later = later(&state, &roots, position);
-                            later.map(|events| (Some(taken), events, position))
-                        })
-                        .flatten(),
+                    None => take(shared, &state, &roots).and_then(|taken| {
+                        let position = taken.position;
+                        let later = later(&state, &roots, position);
+                        later.map(|events| (Some(taken), events, position))
+                    }),
                 };
                 if let Some((taken, events, given)) = begun {
                     let id = watches.next_id();

@@ -14,7 +14,7 @@ use super::state::State;
 use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Compaction, CompactionError};
-use crate::path::{Key, Path};
+use crate::path::Path;
 use crate::system::now_ms;
 use crate::tree::Node;
 
@@ -85,11 +85,8 @@ impl Committer {
         };
         let receipt =
             Receipt { position: state.position, versions: Vec::new(), durable: event.durable, applied: true };
-        let names = |state: &State| -> Vec<Key> {
-            let dead = state.dead.iter().map(|(name, _)| name);
-            state.live.iter().map(|(name, _)| name).chain(dead).cloned().collect()
-        };
-        event.breaks = names(&self.state);
+        let dead = self.state.dead.iter().map(|(name, _)| name);
+        event.breaks = self.state.live.iter().map(|(name, _)| name).chain(dead).cloned().collect();
         self.state = state;
         self.synced_all();
         self.show(&[Arc::new(event)]);

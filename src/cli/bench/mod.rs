@@ -102,7 +102,7 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         None => remote::server(typed)?,
     };
     let pid = server_pid(&target)?;
-    if typed.args.first().is_some() {
+    if !typed.args.is_empty() {
         return of_fleet(typed, out, &target, pid);
     }
     let mut rows = Vec::new();
