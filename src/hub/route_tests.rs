@@ -165,7 +165,8 @@ impl World {
 
     fn set_home(&self, root: &str, home: &str) {
         let (sender, receiver) = channel();
-        let away = Away { home: id(home), handover: false };
+        // What exists is given away with a handover only.
+        let away = Away { home: id(home), handover: true };
         self.store.set_homes(vec![(root.into(), Some(away))], move |done| sender.send(done).unwrap());
         receiver.recv().unwrap().unwrap();
     }
@@ -481,7 +482,8 @@ fn a_call_at_a_local_is_served_here_or_goes_up_but_not_one_that_came_from_there(
         (None, "conf.unseen", Ok("7")),
         (Some("g"), "conf.unseen", Err("not_found")),
         (None, "oper.nothing", Err("not_found")),
-        (None, "typo.f", Err("not_found")),
+        (None, "elsewhere.f", Ok("7")),
+        (Some("g"), "elsewhere.f", Err("not_found")),
     ] {
         let up = usize::from(way == Ok("7"));
         assert_eq!(world.call(origin, at), way.map(String::from), "{origin:?} {at}");

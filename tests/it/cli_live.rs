@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::server::{Running, Server, binary, eventually, ok, program, run, tega_command};
+use crate::server::{Running, Scratch, Server, binary, eventually, ok, program, run, tega_command};
 use crate::wire::{Ws, http, http_unix, json};
 
 /// Starts a verb that stays.
@@ -186,7 +186,7 @@ fn what_a_script_publishes_is_through_when_it_ends() {
 
 #[test]
 fn the_names_and_options_of_the_original_work_through_symbolic_links() {
-    let dir = crate::server::Scratch::new();
+    let dir = Scratch::new();
     let link = |name: &str| {
         let link = dir.path().join(name);
         symlink(binary(), &link).unwrap();
@@ -221,11 +221,32 @@ fn the_names_and_options_of_the_original_work_through_symbolic_links() {
     running.signal(Signal::TERM);
     assert!(running.wait().success());
 
-    for option in ["-H", "-P", "-C", "-O"] {
-        let (code, out, err) = run(program(&server).args([option, "x"]).current_dir(dir.path()), "");
-        assert_eq!((code, out.as_str()), (2, ""), "{err}");
-        assert!(err.contains(option) && err.contains("link to a global server"), "{err}");
-    }
     let (code, _, err) = run(program(&cli).args(["-s"]), "");
     assert!(code == 2 && err.contains("-s"), "{code} {err}");
+}
+
+#[test]
+fn the_originals_options_of_a_local_server_link_it_to_its_global() {
+    let global = Server::with(&["--id", "global"]);
+    assert_eq!(http(&global, "PUT /config-1/a", &[], "1").status, 200);
+    let dir = Scratch::new();
+    let link = dir.path().join("tega-server");
+    symlink(binary(), &link).unwrap();
+    let mut command = program(&link);
+    command.args(["-t", "local1", "-d", "d", "-p", "0", "-H", "127.0.0.1"]);
+    command.args(["-P", &global.address().port().to_string(), "-C", "config-1", "also", "-O", "op-1"]);
+    let mut running = Running::start(command.current_dir(dir.path()).stdin(Stdio::null()));
+    let url = loop {
+        let line = running.line().unwrap_or_else(|| panic!("it ended: {}", running.said()));
+        if let Some(url) = line.strip_prefix("listening on http://127.0.0.1:") {
+            break format!("http://127.0.0.1:{url}");
+        }
+    };
+    let local = |args: &[&str]| run(tega_command().args(args).args(["--url", &url]), "");
+    eventually("the configuration comes", || local(&["get", "config-1.a"]).1 == "1\n");
+    assert_eq!(local(&["put", "op-1.b", "2"]).0, 0);
+    eventually("what it is home of goes", || http(&global, "GET /op-1/b", &[], "").text() == "2");
+    // As in the original, any other root is its own.
+    assert_eq!(local(&["put", "own.c", "3"]).0, 0);
+    assert_eq!(http(&global, "GET /own/c", &[], "").status, 404);
 }

@@ -272,7 +272,7 @@ fn a_torn_tail_of_the_log_leaves_no_half_of_a_snapshot() {
     let log = disk.content("log").unwrap();
     store.close();
     let mut seen = std::collections::BTreeSet::new();
-    for len in (400..log.len()).rev().step_by(997).chain(log.len() - 700..log.len()) {
+    for len in (400..log.len()).rev().step_by(997).chain(log.len() - 700..=log.len()) {
         let torn = Disk::new();
         torn.put("log", &log[..len]);
         let store = Store::open_on(torn.medium(), options()).unwrap();
