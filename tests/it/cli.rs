@@ -408,7 +408,7 @@ fn status_sessions_snapshot_and_log_answer() {
 }
 
 #[test]
-fn every_verb_has_help_and_options_of_later_features_name_them() {
+fn every_verb_has_help_and_options_of_a_link_need_a_global() {
     let server = Server::start();
     let overview = ok(&server, &["help"], "");
     for row in VERBS {
@@ -418,13 +418,10 @@ fn every_verb_has_help_and_options_of_later_features_name_them() {
         assert_eq!(ok(&server, &[row.name, "--help"], ""), help);
     }
     for (option, feature) in [
-        (&["serve", "--global", "http://h"][..], "link to a global server"),
-        (&["serve", "--config", "a"], "link to a global server"),
+        (&["serve", "--config", "a"][..], "link to a global server"),
         (&["serve", "--operational", "a"], "link to a global server"),
         (&["serve", "--private", "a"], "link to a global server"),
         (&["serve", "--insecure-link"], "link to a global server"),
-        (&["serve", "--tokens", "f"], "access by token"),
-        (&["get", "a", "--token-file", "f"], "access by token"),
     ] {
         let (code, out, err) = tega(&server, option, "");
         assert_eq!((code, out.as_str()), (2, ""), "{err}");

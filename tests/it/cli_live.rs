@@ -221,10 +221,12 @@ fn the_names_and_options_of_the_original_work_through_symbolic_links() {
     running.signal(Signal::TERM);
     assert!(running.wait().success());
 
-    for option in ["-H", "-P", "-C", "-O"] {
-        let (code, out, err) = run(program(&server).args([option, "x"]).current_dir(dir.path()), "");
+    // Roots of a link without the link, and a port that is none.
+    for (option, why) in [("-C", "--global"), ("-O", "--global"), ("-P", "port")] {
+        let (code, out, err) =
+            run(program(&server).args(["-t", "r1", option, "x"]).current_dir(dir.path()), "");
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
-        assert!(err.contains(option) && err.contains("link to a global server"), "{err}");
+        assert!(err.contains(why), "{err}");
     }
     let (code, _, err) = run(program(&cli).args(["-s"]), "");
     assert!(code == 2 && err.contains("-s"), "{code} {err}");
