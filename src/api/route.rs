@@ -2,7 +2,7 @@
 
 use super::error::Refusal;
 use super::query::{Query, Target, encode};
-use crate::commit::TegaId;
+use crate::commit::{Incarnation, TegaId};
 use crate::path::{Key, Path, percent_decode};
 
 /// A request's method.
@@ -61,8 +61,10 @@ pub struct Read {
     pub internal: bool,
     /// As this transaction would leave it.
     pub txid: Option<String>,
-    /// Ask the home, not a replica.
+    /// Only once everything is here that the home had acknowledged when it was asked.
     pub fresh: bool,
+    /// A state that the home's snapshot replaced: its incarnation and version, as `/_history` lists it.
+    pub replaced: Option<(Incarnation, u64)>,
 }
 
 /// How a write is meant.
@@ -130,6 +132,12 @@ pub enum Route {
     Reload,
     /// `GET /_status`
     Status,
+    /// `GET /_metrics`: numbers in the text format of Prometheus.
+    Metrics,
+    /// `GET /_homes`: each root's home.
+    Homes,
+    /// `POST /_home`: moves a root to another home.
+    Home { root: Key, home: TegaId, force: bool },
     /// `GET /_sessions`
     Sessions,
     /// `GET /_history`
@@ -148,7 +156,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";
 
 /// The server's own calls and whether they are posted.
-const CALLS: [(&str, bool); 24] = [
+const CALLS: [(&str, bool); 27] = [
     ("_begin", true),
     ("_cand", true),
     ("_cancel", true),
@@ -158,6 +166,7 @@ const CALLS: [(&str, bool); 24] = [
     ("_ss", true),
     ("_sync", true),
     ("_rpc", true),
+    ("_home", true),
     ("_roots", false),
     ("_old", false),
     ("_ids", false),
@@ -169,6 +178,8 @@ const CALLS: [(&str, bool); 24] = [
     ("_edges", false),
     ("_reload", false),
     ("_status", false),
+    ("_metrics", false),
+    ("_homes", false),
     ("_sessions", false),
     ("_history", false),
     ("_diff", false),
@@ -191,6 +202,18 @@ pub fn allowed(path: &str) -> Option<&'static str> {
 /// Whether a `GET` of this path changes something, so that a browser mustn't be led to it.
 pub fn get_has_effect(path: &str) -> bool {
     call_name(path) == Some("_reload")
+}
+
+/// `INCARNATION-VERSION`, as in an ETag.
+fn replaced(text: &str) -> Result<(Incarnation, u64), Refusal> {
+    let read = || {
+        let (incarnation, version) = text.split_once('-')?;
+        let digits = incarnation.len() == 16 && version.bytes().all(|b| b.is_ascii_digit());
+        if digits { Some((incarnation.parse().ok()?, version.parse().ok()?)) } else { None }
+    };
+    read().ok_or_else(|| {
+        Refusal::bad(format!("replaced={text:?}: INCARNATION-VERSION wanted, as /_history lists it"))
+    })
 }
 
 /// A name that roots may have.
@@ -232,7 +255,11 @@ impl Route {
                     internal: query.flag("internal")?,
                     txid: query.txid()?,
                     fresh: query.flag("fresh")?,
+                    replaced: query.text("replaced").map(replaced).transpose()?,
                 };
+                if read.replaced.is_some() && (read.version.is_some() || read.txid.is_some()) {
+                    return Err(Refusal::bad("replaced= excludes version= and txid="));
+                }
                 if query.flag("regex_flag")? {
                     return Ok(Route::Select { pattern: pattern_from_url(path)?, read });
                 }
@@ -310,6 +337,15 @@ impl Route {
             }
             Route::Reload => get("/_reload"),
             Route::Status => get("/_status"),
+            Route::Metrics => get("/_metrics"),
+            Route::Homes => get("/_homes"),
+            Route::Home { root, home, force } => (
+                Method::Post,
+                Target::new("/_home")
+                    .with("root_oid", Some(root))
+                    .with("home", Some(home.as_str()))
+                    .flag("force", *force),
+            ),
             Route::Sessions => get("/_sessions"),
             Route::History { root } => (Method::Get, Target::new("/_history").with("root_oid", Some(root))),
             Route::Diff { root, from, to } => (
@@ -332,6 +368,7 @@ impl Read {
             .flag("internal", self.internal)
             .with("txid", self.txid.as_ref())
             .flag("fresh", self.fresh)
+            .with("replaced", self.replaced.map(|(incarnation, version)| format!("{incarnation}-{version}")))
     }
 }
 
@@ -397,6 +434,12 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
         },
         "_reload" => Route::Reload,
         "_status" => Route::Status,
+        "_metrics" => Route::Metrics,
+        "_homes" => Route::Homes,
+        "_home" => {
+            let home = TegaId::new(query.needed("home")?).map_err(|e| Refusal::bad(e.to_string()))?;
+            Route::Home { root: root()?, home, force: query.flag("force")? }
+        }
         "_sessions" => Route::Sessions,
         "_history" => Route::History { root: root()? },
         "_diff" => Route::Diff { root: root()?, from: needed("from")?, to: query.number("to")? },

@@ -1,7 +1,7 @@
 //! The server's own calls that act: transactions, rollback, snapshots, RPC.
 
 use super::node::{committed, request_id, session};
-use super::{Context, Reply, Request, info};
+use super::{Context, Reply, Request, homes, info};
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
@@ -37,7 +37,9 @@ pub(super) fn handle(
             transaction.durable = durable;
             transaction.ops.push(Op::Rollback { root, back_to });
             transaction.request_id = request_id(&request.headers);
-            context.store.submit(transaction, move |outcome| done(plain(outcome)));
+            context.hub.submit(transaction, move |outcome| {
+                done(outcome.map_or_else(|refusal| Reply::refusal(&refusal), |receipt| committed(&receipt)));
+            });
         }
         Route::Clear { by } => context.store.clear(by, move |outcome| done(plain(outcome))),
         Route::Snapshot => context.store.compact(move |outcome| {
@@ -46,10 +48,12 @@ pub(super) fn handle(
                 Err(error) => Reply::refusal(&error.into()),
             });
         }),
+        Route::Sync if context.hub.sync() => done(Reply::empty(200)),
         Route::Sync => {
             let message = "this server has no global to sync with; it was started without --global";
             done(Reply::refusal(&Refusal::new("not_found", message)));
         }
+        Route::Home { root, home, force } => homes::put(context, root, home, force, done),
         Route::Rpc { by, path } => match arguments(request.body) {
             Ok(arguments) => rpc(context, by, &path, &arguments, done),
             Err(refusal) => done(Reply::refusal(&refusal.at(&path))),
@@ -85,11 +89,10 @@ fn commit(
         Ok(Transaction { session, request_id, durable: durable || taken.durable, ..taken })
     };
     match prepare() {
-        Ok(transaction) => context.store.submit(transaction, move |outcome| {
+        Ok(transaction) => context.hub.submit(transaction, move |outcome| {
             done(match outcome {
                 Ok(receipt) => committed(&receipt),
-                Err(error) => {
-                    let refusal = Refusal::from(error);
+                Err(refusal) => {
                     let status = if refusal.code == "conflict" { 406 } else { refusal.status };
                     Reply::refusal(&Refusal { status, ..refusal })
                 }

@@ -1,6 +1,6 @@
 //! The server's own calls that only tell: versions, sessions, history.
 
-use super::{Context, Reply, status};
+use super::{Context, Reply, homes, links, metrics, status};
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
@@ -74,7 +74,10 @@ pub(super) fn handle(context: &Context, route: Route, done: impl FnOnce(Reply) +
         Route::Forwarders => list(hub.forwarders().iter().map(id)),
         Route::Plugins => Value::empty_object(),
         Route::Edges { root, old } => return edges(context, root, old, done),
-        Route::Sessions => list(hub.sessions().iter().map(session)),
+        Route::Sessions => return with_links(context, sessions, done),
+        Route::Status => return with_links(context, status::status, done),
+        Route::Metrics => return with_links(context, metrics::metrics, done),
+        Route::Homes => homes::all(context),
         Route::History { root } => {
             let history = context.store.history(&root);
             return done(answer(history.map(|kept| list(kept.iter().map(|p| past(&root, p))))));
@@ -84,9 +87,40 @@ pub(super) fn handle(context: &Context, route: Route, done: impl FnOnce(Reply) +
             return context.heavy.clone().run(move || done(diff(&context, &root, from, to)));
         }
         // All others were taken before.
-        _ => status::status(context),
+        _ => Value::Null,
     };
     done(told(&value));
+}
+
+/// Answers with something that may tell of thousands of links.
+fn with_links(
+    context: &Context,
+    tell: impl FnOnce(&Context) -> Reply + Send + 'static,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let its = context.clone();
+    links::run(context, move || done(tell(&its)));
+}
+
+/// The sessions here, the links, and the sessions behind them that own something here.
+fn sessions(context: &Context) -> Reply {
+    let mut out = String::from("[");
+    let next = |out: &mut String| out.push_str(if out.len() > 1 { "," } else { "" });
+    for info in context.hub.sessions() {
+        next(&mut out);
+        // Writing to a String can't fail.
+        let _ = session(&info).write(&mut out);
+    }
+    for link in context.hub.link_infos() {
+        next(&mut out);
+        links::write(&link, &mut out);
+        for id in &link.sessions {
+            next(&mut out);
+            out.push_str(&format!("{{\"tega_id\":\"{id}\",\"via\":\"{}\"}}", link.tega_id));
+        }
+    }
+    out.push(']');
+    Reply::json(out).with("Cache-Control", "no-store")
 }
 
 fn told(value: &Value) -> Reply {

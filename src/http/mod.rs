@@ -21,6 +21,7 @@
 //! | `Tega-Version: N` | GET, HEAD | the node's version |
 //! | `Tega-Position: N` | writes | the commit's position |
 //! | `Tega-Durable: 0` | writes | it isn't on disk yet |
+//! | `Tega-Applied: 0` | writes | the home has committed it, and this replica doesn't show it yet |
 //!
 //! A failed `If-Match` or `If-None-Match` is 412 and a failed `version=` 409, both with the code `conflict`.
 //! `POST /_commit` that meets a collision is 406, as in the original. An ETag names the versioned state. A container
@@ -33,7 +34,10 @@ mod answer;
 mod call;
 mod condition;
 pub mod events;
+mod homes;
 mod info;
+mod links;
+mod metrics;
 mod node;
 pub mod reply;
 mod status;
@@ -41,6 +45,7 @@ mod status;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 pub use answer::{Answer, Waiting, answer};
@@ -122,18 +127,27 @@ pub struct Context {
     pub door: Option<Probe>,
     /// When the server started, for the uptime.
     pub started: Instant,
+    /// Answers so far, by the first digit of their status. They may wrap, which a reader takes for a restart.
+    answered: Arc<[AtomicU32; 6]>,
 }
 
 impl Context {
     /// A context over these, started now.
     pub fn new(store: Store, hub: Hub) -> Context {
         let heavy = hub.heavy().clone();
-        Context { store, hub, heavy, door: None, started: Instant::now() }
+        Context { store, hub, heavy, door: None, started: Instant::now(), answered: Arc::default() }
     }
 }
 
 /// Answers one request. `done` is called once, perhaps before this returns, perhaps from another thread.
 pub fn handle(context: &Context, request: &Request<'_>, done: impl FnOnce(Reply) + Send + 'static) {
+    let answered = context.answered.clone();
+    let done = move |reply: Reply| {
+        if let Some(count) = answered.get(usize::from(reply.status / 100)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        done(reply);
+    };
     if request.method == Method::Options {
         return done(options(request.path));
     }
@@ -143,7 +157,7 @@ pub fn handle(context: &Context, request: &Request<'_>, done: impl FnOnce(Reply)
     };
     match route {
         Route::Get { path, read } => node::get(context, request, path, read, done),
-        Route::Select { pattern, read } => node::select(context, &pattern, read, done),
+        Route::Select { pattern, read } => node::select(context, pattern, read, done),
         Route::Put { path, write, ephemeral } => node::put(context, request, path, write, ephemeral, done),
         Route::Delete { path, write } => node::delete(context, request, path, write, done),
         route => call::handle(context, request, route, done),

@@ -23,7 +23,29 @@ pub(super) fn get(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let (found, head) = match find(context, &request.headers, path, &read) {
+    if !read.fresh {
+        return present(context, &request.headers, path, read, done);
+    }
+    let roots = path.root().map_or_else(|| context.hub.all_roots(), |root| vec![root.clone()]);
+    let (after, tags) = (context.clone(), request.headers.if_none_match.map(str::to_string));
+    context.hub.fresh(roots, move |outcome| match outcome {
+        Ok(()) => {
+            let headers = Headers { if_none_match: tags.as_deref(), ..Headers::default() };
+            present(&after, &headers, path, read, done);
+        }
+        Err(refusal) => done(Reply::refusal(&refusal)),
+    });
+}
+
+/// Reads what is here.
+fn present(
+    context: &Context,
+    headers: &Headers<'_>,
+    path: Path,
+    read: Read,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let (found, head) = match find(context, headers, path, &read) {
         Ok(found) => found,
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
@@ -81,10 +103,21 @@ fn incarnation(source: &Source, root: &Key) -> Option<Incarnation> {
 /// `GET` with `regex_flag`: every node that the regexes match, with their groups.
 pub(super) fn select(
     context: &Context,
-    pattern: &str,
+    pattern: String,
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
+    if !read.fresh {
+        return matches(context, &pattern, &read, done);
+    }
+    let after = context.clone();
+    context.hub.fresh(context.hub.all_roots(), move |outcome| match outcome {
+        Ok(()) => matches(&after, &pattern, &read, done),
+        Err(refusal) => done(Reply::refusal(&refusal)),
+    });
+}
+
+fn matches(context: &Context, pattern: &str, read: &Read, done: impl FnOnce(Reply) + Send + 'static) {
     let selection = Source::of(&context.store, None, read.version, read.txid.as_deref())
         .and_then(|source| Selection::new(&context.store, source, pattern, read.internal));
     let selection = match selection {
@@ -204,13 +237,13 @@ fn commit(
         });
     }
     let store = context.store.clone();
-    context.store.submit(transaction, move |outcome| {
+    context.hub.submit(transaction, move |outcome| {
         done(match outcome {
             Ok(receipt) => match tagged.and_then(|path| put_tag(&store, &receipt, &path)) {
                 Some(tag) => committed(&receipt).with("ETag", tag),
                 None => committed(&receipt),
             },
-            Err(error) => refused(error.into(), by_header),
+            Err(refusal) => refused(refusal, by_header),
         });
     });
 }
@@ -219,6 +252,10 @@ fn commit(
 fn put_tag(store: &Store, receipt: &Receipt, path: &Path) -> Option<String> {
     let name = path.root()?;
     let (_, version) = receipt.versions.iter().find(|(root, _)| root == name)?;
+    if !receipt.applied {
+        // What stands here under that number, if anything, needn't be what the home committed.
+        return None;
+    }
     let view = store.view();
     let root = view.root(name)?;
     // Only where the root still is the one that was written: a later commit may have replaced it.
@@ -237,6 +274,9 @@ pub(super) fn committed(receipt: &Receipt) -> Reply {
     let mut reply = Reply::empty(200);
     if !versions.is_empty() {
         reply = reply.with("Tega-Version", versions).with("Tega-Position", receipt.position.0.to_string());
+    }
+    if !receipt.applied {
+        reply = reply.with("Tega-Applied", "0");
     }
     if receipt.durable { reply } else { reply.with("Tega-Durable", "0") }
 }

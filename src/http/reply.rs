@@ -16,7 +16,7 @@ pub struct Reply {
     pub status: u16,
     /// Headers beside those that every answer has. Names and values are ASCII.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// JSON, or nothing.
+    /// JSON unless a header says otherwise, or nothing.
     pub body: String,
 }
 
@@ -47,6 +47,11 @@ impl Reply {
         Reply { status: refusal.status, headers: Vec::new(), body: refusal.to_json() }
     }
 
+    /// The answer with another type than JSON.
+    pub fn typed(self, content_type: &'static str) -> Reply {
+        self.with("Content-Type", content_type)
+    }
+
     /// The answer with one more header.
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Reply {
         self.headers.push((name, value.into()));
@@ -68,7 +73,9 @@ impl Reply {
         add("Server", "tega");
         with_date(|date| add("Date", date));
         if !self.body.is_empty() {
-            add("Content-Type", "application/json");
+            if self.header("Content-Type").is_none() {
+                add("Content-Type", "application/json");
+            }
             add("X-Content-Type-Options", "nosniff");
         }
         for (name, value) in &self.headers {

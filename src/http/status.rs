@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::Context;
 use super::info::{by_name, count, id, object, or_null};
+use super::{Context, Reply, links};
 use crate::hub::HubStatus;
 use crate::store::{Health, Status};
 use crate::system::resident_kib;
 use crate::value::Value;
 
 /// Everything that the layers say of themselves, nested.
-pub(super) fn status(context: &Context) -> Value {
-    object([
+pub(super) fn status(context: &Context) -> Reply {
+    let layers = object([
         ("tega_id", id(context.hub.own_id())),
         ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ("pid", Value::from(i64::from(std::process::id()))),
@@ -20,7 +20,15 @@ pub(super) fn status(context: &Context) -> Value {
         ("store", store_status(&context.store.status())),
         ("hub", hub_status(&context.hub.status())),
         ("door", or_null(context.door.as_ref(), |probe| probe())),
-    ])
+        ("global", or_null(context.hub.global().as_ref(), links::global)),
+    ]);
+    let mut out = layers.to_string();
+    // Into the object, as its last member.
+    out.pop();
+    out.push_str(",\"links\":");
+    links::write_list(&context.hub.link_infos(), &mut out);
+    out.push('}');
+    Reply::json(out).with("Cache-Control", "no-store")
 }
 
 fn seconds(duration: Duration) -> Value {

@@ -69,6 +69,8 @@ struct Shared {
     /// The channels that the global server was told to send: texts, and whether they are regexes. Held while it's told,
     /// so that the last word is the right one.
     told: Mutex<BTreeSet<(String, bool)>>,
+    /// Makes a local's link begin anew.
+    sync: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
     /// The last notifications as they were encoded, for the other subscribers of the same channels.
     fanout: Mutex<Fanout>,
     /// Where large reads are encoded, whoever asks.
@@ -164,6 +166,7 @@ impl Hub {
             state: Mutex::new(State::new(limits)),
             links: Mutex::default(),
             told: Mutex::default(),
+            sync: Mutex::default(),
             fanout: Mutex::default(),
             heavy: Heavy::new(),
         };

@@ -79,3 +79,11 @@ pub struct LinkedRoot {
     /// Why the link doesn't carry it.
     pub refused: Option<String>,
 }
+
+impl LinkedRoot {
+    /// How many versions the replica lacks, whichever end that is; `None`: not known, or the root was created anew.
+    pub fn lag(&self) -> Option<u64> {
+        let (here, there) = (self.here?.1.0, self.there?.0);
+        Some(if self.stale_ms.is_some() { there.saturating_sub(here) } else { here.saturating_sub(there) })
+    }
+}

@@ -38,6 +38,24 @@ impl Hub {
         self.links().set_problem(problem);
     }
 
+    /// What [`Hub::sync`] is to do; it must be quick and mustn't use the hub.
+    pub fn on_sync(&self, sync: impl Fn() + Send + Sync + 'static) {
+        let mut known = self.shared.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Box::new(sync));
+    }
+
+    /// Makes a local connect to its global server at once, anew where it's linked. False: this isn't a local.
+    pub fn sync(&self) -> bool {
+        if !self.links().is_local() {
+            return false;
+        }
+        let known = self.shared.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sync) = &*known {
+            sync();
+        }
+        true
+    }
+
     /// A link came up. Returns the one to the same server that it replaces, which is the caller's to end.
     pub fn link_up(&self, remote: Arc<dyn Remote>) -> Option<Arc<dyn Remote>> {
         let replaced = self.links().up(remote.clone(), now_ms());

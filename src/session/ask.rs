@@ -53,6 +53,19 @@ impl Large {
     }
 }
 
+/// Finds what a GET asks for, and writes nothing yet.
+fn read(store: &Store, get: &Get) -> Result<Read, Refusal> {
+    if get.regex {
+        let word = get.path.as_deref().ok_or_else(|| Refusal::bad("a regex needs a path"))?;
+        let source = Source::of(store, None, get.version, None)?;
+        let text = ChannelName { word, regex: true }.regex();
+        return Ok(Read::Matches(Selection::new(store, source, &text, get.internal)?));
+    }
+    let path = get.path.as_deref().map_or(Ok(Path::TOP), Path::from_wire)?;
+    let source = Source::of(store, path.root(), get.version, None)?;
+    Ok(Read::Node(Found::new(store, source, path, get.internal)?))
+}
+
 /// Ends the body of a GET: with the node's version, where it has one.
 fn stamp(found: &Found, frame: &mut String) {
     match found.node().map(|node| node.stamp.as_version()) {
@@ -129,25 +142,41 @@ impl Asking<'_> {
 
     /// `{"value":…[,"version":N | ,"ephemeral":true]}`; for a regex the value is `{PATH:{"groups":…,"instance":…}}`.
     fn get(&self, get: Get, out: &mut Vec<Frame>) -> Result<Step, Refusal> {
-        let read = if get.regex {
-            let word = get.path.as_deref().ok_or_else(|| Refusal::bad("a regex needs a path"))?;
-            let source = Source::of(self.store, None, get.version, None)?;
-            let text = ChannelName { word, regex: true }.regex();
-            Read::Matches(Selection::new(self.store, source, &text, get.internal)?)
-        } else {
-            let path = get.path.as_deref().map_or(Ok(Path::TOP), Path::from_wire)?;
-            let source = Source::of(self.store, path.root(), get.version, None)?;
-            let found = Found::new(self.store, source, path, get.internal)?;
+        if get.fresh {
+            return self.get_fresh(get);
+        }
+        let read = read(self.store, &get)?;
+        if let Read::Node(found) = &read {
             let mut frame = self.head();
             frame.push_str("{\"value\":");
             if found.write_small(INLINE_NODES, &mut frame) {
-                stamp(&found, &mut frame);
+                stamp(found, &mut frame);
                 out.push(Frame::Own(frame));
                 return Ok(Step::Go);
             }
-            Read::Node(found)
-        };
+        }
         Ok(Step::Large(Large { read, seq: self.seq, tega_id: self.hub.own_id().clone() }))
+    }
+
+    /// As [`Asking::get`], once everything is here that the home had acknowledged.
+    fn get_fresh(&self, get: Get) -> Result<Step, Refusal> {
+        let root = match (&get.path, get.regex) {
+            (Some(word), false) => Path::from_wire(word)?.root().cloned(),
+            _ => None,
+        };
+        let roots = root.map_or_else(|| self.hub.all_roots(), |root| vec![root]);
+        let (seq, tega_id, store) = (self.seq, self.hub.own_id().clone(), self.store.clone());
+        let heavy = self.hub.heavy().clone();
+        let answer = self.later_whole();
+        self.hub.fresh(roots, move |outcome| {
+            let read = outcome.and_then(|()| read(&store, &get));
+            match read {
+                // It may be of any size, and this is no place to find out.
+                Ok(read) => heavy.run(move || answer(Ok(Large { read, seq, tega_id }.run()))),
+                Err(refusal) => answer(Err(refusal)),
+            }
+        });
+        Ok(Step::Go)
     }
 
     /// Opens the request, and returns what closes it: from any thread, with the answer.
@@ -155,13 +184,24 @@ impl Asking<'_> {
     where
         W: FnOnce(T, &mut String) + Send + 'static,
     {
+        let (answer, mut frame) = (self.later_whole(), self.head());
+        move |result: Result<T, Refusal>| {
+            answer(result.map(|done| {
+                write(done, &mut frame);
+                frame
+            }));
+        }
+    }
+
+    /// As [`Asking::later`], for an answer that comes as a whole frame.
+    fn later_whole(&self) -> impl FnOnce(Result<String, Refusal>) + Send + 'static + use<> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(self.seq);
-        let (seq, open, outbox, mut frame) = (self.seq, self.open.clone(), self.outbox.clone(), self.head());
+        let (seq, open, outbox, mut head) = (self.seq, self.open.clone(), self.outbox.clone(), self.head());
         move |result| {
-            match result {
-                Ok(done) => write(done, &mut frame),
-                Err(refusal) => refusal.write(&mut frame),
-            }
+            let frame = result.unwrap_or_else(|refusal| {
+                refusal.write(&mut head);
+                head
+            });
             open.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
             outbox.answer(frame);
         }
@@ -176,7 +216,7 @@ impl Asking<'_> {
             request_id: writes.request_id,
             durable: writes.durable,
         };
-        self.store.submit(transaction, move |result| answer(result.map_err(Refusal::from)));
+        self.hub.submit(transaction, answer);
     }
 
     /// The original's dialect has the result alone; ours `{"result":…}`, which can't be taken for an error.

@@ -26,10 +26,24 @@ fn table() -> Vec<(&'static str, Route)> {
             "GET /a/%5Bx%5D/192.168.1.1?version=-1&internal=True&fresh=True",
             Route::Get {
                 path: Path::new(["a", "[x]", "192.168.1.1"]).unwrap(),
-                read: Read { version: Some(-1), internal: true, fresh: true, txid: None },
+                read: Read { version: Some(-1), internal: true, fresh: true, ..read() },
             },
         ),
         ("GET /a?txid=7f-1", Route::Get { path: path("a"), read: Read { txid: Some(txid()), ..read() } }),
+        (
+            "GET /a?replaced=00000000000000ab-7",
+            Route::Get { path: path("a"), read: Read { replaced: Some((Incarnation(0xab), 7)), ..read() } },
+        ),
+        ("GET /_metrics", Route::Metrics),
+        ("GET /_homes", Route::Homes),
+        (
+            "POST /_home?root_oid=a&home=r1",
+            Route::Home { root: "a".into(), home: TegaId::new("r1").unwrap(), force: false },
+        ),
+        (
+            "POST /_home?root_oid=a&home=r1&force=True",
+            Route::Home { root: "a".into(), home: TegaId::new("r1").unwrap(), force: true },
+        ),
         ("GET /r-1%5C..%2A?regex_flag=True", Route::Select { pattern: "r-1\\..*".into(), read: read() }),
         (
             "PUT /a/b?tega_id=r1&ephemeral=True",

@@ -1,0 +1,113 @@
+//! Which server is home of which root, and how a root moves to another.
+
+use super::info::{by_name, id, object, or_null};
+use super::{Context, Reply};
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::path::{Key, Path};
+use crate::store::{Away, Home};
+use crate::value::Value;
+
+/// `{ROOT:{"home":TEGA_ID,"here":true|false[,"handover":true]}}`
+pub(super) fn all(context: &Context) -> Value {
+    let global = context.hub.global().and_then(|global| global.tega_id);
+    let records = context.store.homes();
+    let shown = |root: Key| {
+        // Every root that exists has a home, so that this passes over nothing.
+        let home = context.store.home(&root).ok()?;
+        let (home, here) = match home {
+            Home::Here => (Some(context.hub.own_id().clone()), true),
+            Home::Away(home) => (home.or_else(|| global.clone()), false),
+        };
+        let mut members = vec![("home", or_null(home.as_ref(), id)), ("here", Value::from(here))];
+        if records.iter().any(|(name, away)| *name == root && away.handover) {
+            members.push(("handover", Value::from(true)));
+        }
+        Some((root, object(members)))
+    };
+    by_name(context.hub.all_roots().into_iter().filter_map(shown))
+}
+
+/// Makes `home` the home of a root, with the state that this server has once it has all that the old home
+/// acknowledged. What the old home commits before it hears of it is set aside there.
+pub(super) fn put(
+    context: &Context,
+    root: Key,
+    home: TegaId,
+    force: bool,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let before = match check(context, &root, &home, force) {
+        Ok(Some(before)) => before,
+        Ok(None) => return done(Reply::empty(200)),
+        Err(refusal) => return done(Reply::refusal(&refusal)),
+    };
+    let after = context.clone();
+    let name = root.clone();
+    let proceed = move |outcome: Result<(), Refusal>| match outcome {
+        Err(mut refusal) if !force => {
+            if refusal.code == "no_link" {
+                refusal.message.push_str(
+                    ". --force (force=True) moves the root with the state that is here; what its home has \
+                     committed since is set aside",
+                );
+            }
+            done(Reply::refusal(&refusal));
+        }
+        _ => record(&after, name, home, before, done),
+    };
+    context.hub.fresh(vec![root], proceed);
+}
+
+/// The home now; `None`: it's the wanted one already.
+fn check(
+    context: &Context,
+    root: &Key,
+    home: &TegaId,
+    force: bool,
+) -> Result<Option<Option<TegaId>>, Refusal> {
+    let path = Path::from_checked(vec![root.clone()]);
+    if let Some(global) = context.hub.global() {
+        let message = format!("homes are the global server's to give; run it there, at {}", global.address);
+        return Err(Refusal::new("forbidden", message));
+    }
+    let records = context.store.homes();
+    let recorded = records.iter().find(|(name, _)| name == root).map(|(_, away)| away.home.clone());
+    if recorded.is_none() && context.store.view().root(root).is_none() {
+        return Err(Refusal::not_found(&path));
+    }
+    if recorded.as_ref().unwrap_or(context.hub.own_id()) == home {
+        return Ok(None);
+    }
+    let known = home == context.hub.own_id() || context.hub.link_infos().iter().any(|l| l.tega_id == *home);
+    if !known && !force {
+        let message = format!(
+            "{home} was never linked to this server; mind the spelling, or --force (force=True) where it's to come yet"
+        );
+        return Err(Refusal::bad(message).at(&path));
+    }
+    Ok(Some(recorded))
+}
+
+fn record(
+    context: &Context,
+    root: Key,
+    home: TegaId,
+    before: Option<TegaId>,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let hub = context.hub.clone();
+    let away = (home != *hub.own_id()).then(|| Away { home: home.clone(), handover: true });
+    context.store.set_homes(vec![(root.clone(), away)], move |outcome| match outcome {
+        Ok(()) => {
+            // Both begin anew, and are told then.
+            for end in before.iter().chain([&home]) {
+                if let Some(remote) = hub.link(end) {
+                    remote.end(&format!("the home of {root} is {home} now"));
+                }
+            }
+            done(Reply::empty(200));
+        }
+        Err(error) => done(Reply::refusal(&error.into())),
+    });
+}
