@@ -151,6 +151,9 @@ pub enum Route {
 /// The path of the WebSocket.
 pub const PUBSUB: &str = "/_pubsub";
 
+/// The path of the WebSocket that links of local servers come by.
+pub const LINK: &str = "/_link";
+
 const NODE_METHODS: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";

@@ -10,6 +10,7 @@ use super::remote::Remote;
 use super::show::{Form, Out};
 use super::words;
 use crate::api::route::{Read, Route, Write};
+use crate::commit::Incarnation;
 use crate::path::Path;
 use crate::value::Value;
 
@@ -56,6 +57,8 @@ pub(super) fn get(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let read = Read {
         version: typed.number(Flag::Version)?,
         internal: typed.has(Flag::Internal),
+        fresh: typed.has(Flag::Fresh),
+        replaced: typed.last(Flag::Replaced).map(replaced).transpose()?,
         ..Read::default()
     };
     if typed.has(Flag::Regex) {
@@ -65,6 +68,16 @@ pub(super) fn get(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let path = path(typed.arg(0))?;
     let value = remote.ask_json(&Route::Get { path: path.clone(), read })?;
     out.value(form, &path, &value)
+}
+
+fn replaced(text: &str) -> Result<(Incarnation, u64), Fault> {
+    let read = || {
+        let (incarnation, version) = text.split_once('-')?;
+        Some((incarnation.parse().ok()?, version.parse().ok()?))
+    };
+    read().ok_or_else(|| {
+        Fault::usage(format!("--replaced {text}: INCARNATION-VERSION wanted, as history lists it"))
+    })
 }
 
 /// `tega export`: as `get`, but never raw.

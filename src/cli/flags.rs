@@ -18,6 +18,8 @@ pub enum Verb {
     Diff,
     Roots,
     Sessions,
+    Fleet,
+    Home,
     Status,
     Snapshot,
     Clear,
@@ -51,6 +53,10 @@ pub enum Flag {
     Count,
     Timeout,
     Yes,
+    Fresh,
+    Replaced,
+    Watch,
+    Force,
     Data,
     Repair,
     FromTega,
@@ -70,6 +76,7 @@ pub enum Flag {
     Only,
     Transport,
     Subscribers,
+    Locals,
     Global,
     Config,
     Operational,
@@ -178,6 +185,23 @@ pub const FLAGS: &[FlagRow] = &[
     },
     with(Flag::Timeout, "timeout", "S", "give up after so many seconds"),
     on(Flag::Yes, "yes", "don't ask"),
+    on(
+        Flag::Fresh,
+        "fresh",
+        "all that the root's home has acknowledged, not what this replica happens to have",
+    ),
+    with(
+        Flag::Replaced,
+        "replaced",
+        "INC-N",
+        "a state that the home's snapshot replaced, as history lists it",
+    ),
+    on(Flag::Watch, "watch", "go on: a table that is kept live on a terminal, else the lines that change"),
+    on(
+        Flag::Force,
+        "force",
+        "although the old home isn't linked (what it committed since is set aside) or the new never was",
+    ),
     with(Flag::Data, "data", "DIR", "the data directory: ./var on a PC, /etc/tega/data on OpenWrt"),
     on(Flag::Repair, "repair", "cut a damaged log to its good part; the original is kept beside it"),
     with(
@@ -214,16 +238,27 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::Depth, "depth", "LIST", "pipeline depths over WebSocket (1,16)"),
     with(Flag::Only, "only", "LIST", "of put, get, notify"),
     with(Flag::Transport, "transport", "LIST", "of http, ws"),
+    with(Flag::Locals, "locals", "N", "of bench fleet: how many local servers are simulated (1000)"),
     with(Flag::Subscribers, "subscribers", "LIST", "numbers of subscribers (1,100,1000)"),
     with(Flag::Global, "global", "URL", "be a local server, linked to the global one at ws://HOST:PORT"),
-    with(Flag::Config, "config", "ROOT…", "roots that are homed at the global and replicated here; repeatable"),
+    with(
+        Flag::Config,
+        "config",
+        "ROOT…",
+        "roots that are homed at the global and replicated here; repeatable",
+    ),
     with(
         Flag::Operational,
         "operational",
         "ROOT…",
         "roots that are homed here and replicated at the global; repeatable",
     ),
-    with(Flag::Private, "private", "ROOT…", "roots that stay on this local; repeatable; *: any that isn't declared"),
+    with(
+        Flag::Private,
+        "private",
+        "ROOT…",
+        "roots that stay on this local; repeatable; *: any that isn't declared",
+    ),
     with(
         Flag::PresenceGrace,
         "presence-grace",
@@ -282,6 +317,16 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
+    verb(Verb::Fleet, "fleet", "", (0, 0), "the linked servers, and what both ends have", FLEET, FLEET_MORE),
+    verb(
+        Verb::Home,
+        "home",
+        "[ROOT [TEGA_ID]]",
+        (0, 2),
+        "which server may commit to which root; with TEGA_ID, move a root there",
+        HOME,
+        HOME_MORE,
+    ),
     verb(Verb::Status, "status", "", (0, 0), "how the server is", TABLE, ""),
     verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", REMOTE, ""),
     verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
@@ -296,7 +341,7 @@ pub const VERBS: &[VerbRow] = &[
         IMPORT_MORE,
     ),
     verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
-    verb(Verb::Bench, "bench", "", (0, 0), "measure a server", BENCH, BENCH_MORE),
+    verb(Verb::Bench, "bench", "[fleet]", (0, 1), "measure a server, or it with so many locals", BENCH, BENCH_MORE),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -332,6 +377,8 @@ const GET: &[Flag] = &[
     Flag::Version,
     Flag::Internal,
     Flag::Regex,
+    Flag::Fresh,
+    Flag::Replaced,
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
@@ -366,6 +413,13 @@ const SUB: &[Flag] =
 const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile];
 const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile];
 const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const FLEET: &[Flag] = &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\
+gone), its address, how many versions and how long replicas are behind, each root with its version here and there.\n\
+With --watch, --timeout ends it.";
+const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
+home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
 const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile];
 const EXPORT: &[Flag] =
     &[Flag::Json, Flag::Yaml, Flag::Flat, Flag::Version, Flag::Url, Flag::Id, Flag::TokenFile];
@@ -386,6 +440,7 @@ transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
 const BENCH: &[Flag] = &[
     Flag::Own,
+    Flag::Locals,
     Flag::Seconds,
     Flag::Clients,
     Flag::Depth,
@@ -398,7 +453,10 @@ const BENCH: &[Flag] = &[
     Flag::Url,
     Flag::TokenFile,
 ];
-const BENCH_MORE: &str = "It writes below the root bench. Latencies are in microseconds.";
+const BENCH_MORE: &str = "\
+It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
+of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
+after a cut.";
 
 /// The row of an option.
 pub fn flag_row(flag: Flag) -> Option<&'static FlagRow> {

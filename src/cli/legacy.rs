@@ -42,7 +42,8 @@ pub(super) fn server(args: &[OsString]) -> Result<Vec<OsString>, Fault> {
             // Today's options work under the old name too.
             lexopt::Arg::Long(name) => {
                 let name = format!("--{name}");
-                let takes = super::flags::FLAGS.iter().find(|row| name[2..] == *row.name).and_then(|row| row.value);
+                let takes =
+                    super::flags::FLAGS.iter().find(|row| name[2..] == *row.name).and_then(|row| row.value);
                 line.push(name);
                 match takes {
                     Some(what) if what.ends_with('…') => line.extend(values(&mut parser)?),
@@ -143,7 +144,8 @@ fn value(parser: &mut lexopt::Parser) -> Result<String, Fault> {
 }
 
 fn values(parser: &mut lexopt::Parser) -> Result<Vec<String>, Fault> {
-    let utf8 = |word: OsString| word.into_string().map_err(|word| Fault::usage(format!("{word:?} isn't UTF-8")));
+    let utf8 =
+        |word: OsString| word.into_string().map_err(|word| Fault::usage(format!("{word:?} isn't UTF-8")));
     parser.values().map_err(said)?.map(utf8).collect()
 }
 

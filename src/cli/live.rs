@@ -51,7 +51,8 @@ pub(super) fn lost(target: &Target, failure: &Failure) -> Fault {
     }
 }
 
-fn deadline(typed: &Typed) -> Result<Option<Instant>, Fault> {
+/// When `--timeout` ends.
+pub(super) fn deadline(typed: &Typed) -> Result<Option<Instant>, Fault> {
     let seconds: Option<f64> = typed.number(Flag::Timeout)?;
     match seconds.map(Duration::try_from_secs_f64) {
         None => Ok(None),

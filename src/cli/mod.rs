@@ -22,6 +22,7 @@ mod bulk;
 mod data;
 pub mod fault;
 pub mod flags;
+mod fleet;
 mod legacy;
 mod listener;
 mod live;
@@ -89,6 +90,8 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Diff => past::diff(typed, out),
         Verb::Roots => admin::roots(typed, out),
         Verb::Sessions => admin::sessions(typed, out),
+        Verb::Fleet => fleet::fleet(typed, out),
+        Verb::Home => fleet::home(typed, out),
         Verb::Status => admin::status(typed, out),
         Verb::Snapshot => admin::snapshot(typed),
         Verb::Clear => admin::clear(typed),

@@ -12,7 +12,8 @@ use crate::daemon::clock::time;
 use crate::path::{Key, Path};
 use crate::value::Value;
 
-fn root(text: &str) -> Result<Key, Fault> {
+/// An argument that must be a root.
+pub(super) fn root(text: &str) -> Result<Key, Fault> {
     let path = data::node(text)?;
     match path.keys() {
         [root] => Ok(root.clone()),
@@ -58,6 +59,9 @@ pub(super) fn history(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 fn what(entry: &Value) -> String {
     const SHOWN: usize = 3;
     let mut words: Vec<String> = Vec::new();
+    if let Some(name) = entry.get("replaced").and_then(Value::as_str) {
+        words.push(format!("set aside; get it with --replaced {name}"));
+    }
     match entry.get("rollback_to") {
         None | Some(Value::Null) => {}
         Some(to) => words.push(format!("rollback to {to}")),

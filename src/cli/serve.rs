@@ -109,7 +109,9 @@ fn global(typed: &Typed, id: &TegaId) -> Result<Option<link::Options>, Fault> {
             (Flag::InsecureLink, "--insecure-link"),
         ] {
             if typed.has(flag) {
-                return Err(Fault::usage(format!("{name} is about the link to a global server; name that with --global")));
+                return Err(Fault::usage(format!(
+                    "{name} is about the link to a global server; name that with --global"
+                )));
             }
         }
         return Ok(None);
@@ -146,7 +148,8 @@ fn roots(typed: &Typed, flag: Flag, name: &str) -> Result<Roots, Fault> {
         if word == "*" {
             return Ok(Roots::Any);
         }
-        let path = super::data::node(word).map_err(|fault| Fault::usage(format!("{name} {word}: {fault}")))?;
+        let path =
+            super::data::node(word).map_err(|fault| Fault::usage(format!("{name} {word}: {fault}")))?;
         match path.keys() {
             [root] if !roots.contains(root) => roots.push(root.clone()),
             [_] => {}

@@ -7,10 +7,12 @@
 //! Beside it live the small types that name things across the whole program: [`TegaId`], [`Position`],
 //! [`Incarnation`].
 //!
-//! `record` holds both ends of the text that a commit has in the log.
+//! `record` holds both ends of the text that a commit has in the log, `digest` the hash that is chained over it.
 
+mod digest;
 mod record;
 
+pub use digest::Digest;
 pub use record::Record;
 
 use std::fmt;
@@ -114,6 +116,14 @@ pub enum Edit {
     Put(Path, Value),
     /// The node went, and each parent that it left empty.
     Delete(Path),
+}
+
+impl Edit {
+    /// Where.
+    pub fn path(&self) -> &Path {
+        let (Edit::Put(path, _) | Edit::Delete(path)) = self;
+        path
+    }
 }
 
 /// What a commit did to one root.

@@ -145,6 +145,9 @@ impl Server {
             addresses.map_err(|error| StartError::new(format!("a listener lost its address: {error}")))?;
         let store = open_store(&options)?;
         let hub = Hub::new(options.id.clone(), store.clone());
+        let global = options.global;
+        let grace = options.presence_grace;
+        let links = link::Links::new(options.id, hub.clone(), store.clone(), global.as_ref(), grace);
         let (listener, socket) = local.unzip();
         let disk_failed = Arc::new(AtomicBool::new(false));
         let flag = disk_failed.clone();
@@ -153,6 +156,8 @@ impl Server {
             local: listener,
             store: store.clone(),
             hub: hub.clone(),
+            links,
+            global,
             on_disk_failure: Box::new(move || {
                 flag.store(true, Ordering::SeqCst);
                 on_disk_failure();

@@ -12,9 +12,10 @@ use smol::Executor;
 use smol::channel::{Receiver, bounded};
 
 use super::StartError;
-use crate::door::{self, Door, Limits, Listener, Serving, Stop, Tega, Upgraded};
+use crate::door::{self, Door, Limits, Listener, Purpose, Serving, Stop, Tega, Upgraded};
 use crate::http::Context;
 use crate::hub::{End, Hub};
+use crate::link::{self, Links};
 use crate::session;
 use crate::store::{Health, Store};
 
@@ -24,6 +25,9 @@ pub(super) struct Service {
     pub(super) local: Option<UnixListener>,
     pub(super) store: Store,
     pub(super) hub: Hub,
+    pub(super) links: Links,
+    /// On a local: the link to open.
+    pub(super) global: Option<link::Options>,
     pub(super) on_disk_failure: Box<dyn Fn() + Send>,
 }
 
@@ -44,7 +48,7 @@ const STOP_TIME: Duration = Duration::from_millis(250);
 
 /// Starts the threads: the first drives the door, all run connections.
 pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError> {
-    let Service { tcp, local, store, hub, on_disk_failure } = service;
+    let Service { tcp, local, store, hub, links, global, on_disk_failure } = service;
     let lost = |error: std::io::Error| StartError::new(format!("can't watch a listener: {error}"));
     let tcp = tcp.into_iter().map(Listener::tcp);
     let local = local.into_iter().map(Listener::unix);
@@ -52,8 +56,8 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     let executor = Arc::new(Executor::new());
     let (stopper, stop) = door::stop();
     let (alive, ended) = bounded::<()>(1);
-    executor.spawn(tick(store.clone(), hub.clone(), on_disk_failure)).detach();
-    let main = serve(executor.clone(), listeners, store, hub, stop.clone());
+    executor.spawn(tick(store.clone(), hub.clone(), links.clone(), on_disk_failure)).detach();
+    let main = serve(executor.clone(), listeners, store, hub, (links, global), stop.clone());
     let mut handles = Vec::new();
     let first = (executor.clone(), alive.clone());
     handles.push(spawn(0, move || {
@@ -84,36 +88,57 @@ async fn serve(
     listeners: Vec<Listener>,
     store: Store,
     hub: Hub,
+    (links, global): (Links, Option<link::Options>),
     stop: Stop,
 ) {
     let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() });
     let probe = door.clone();
     let mut context = Context::new(store.clone(), hub.clone());
     context.door = Some(Arc::new(move || probe.status()));
-    let sessions = hub.clone();
-    let tega = Tega::new(context, move |upgraded| websocket(upgraded, sessions.clone(), store.clone()));
+    let (sessions, called) = (hub.clone(), links.clone());
+    let tega = Tega::new(context, move |upgraded| {
+        websocket(upgraded, sessions.clone(), store.clone(), called.clone())
+    });
+    let uplink = {
+        let (links, stop) = (links.clone(), stop.clone());
+        async move {
+            let Some(options) = global else { return };
+            let stopped = async {
+                stop.wait().await;
+                // Time to say goodbye: a global that knows that this server stops doesn't wait for its pings.
+                smol::Timer::after(STOP_TIME).await;
+            };
+            smol::future::or(links.dial(options), stopped).await;
+        }
+    };
+    executor.spawn(uplink).detach();
     let ending = async {
         stop.wait().await;
+        links.end_all();
         hub.end_all(&End { code: 1001, reason: "the server is stopping".into() });
     };
     let serving = door.serve(executor, listeners, Arc::new(tega), stop.clone());
     smol::future::zip(serving, ending).await;
 }
 
-fn websocket(upgraded: Upgraded, hub: Hub, store: Store) -> Serving {
+fn websocket(upgraded: Upgraded, hub: Hub, store: Store, links: Links) -> Serving {
     Box::pin(async move {
-        let Upgraded { stream, leftover, peer, access } = upgraded;
+        let Upgraded { purpose, stream, leftover, peer, access } = upgraded;
+        if purpose == Purpose::Link {
+            return links.serve(stream, leftover, peer.to_string(), access).await;
+        }
         let config = Some(session::config());
         let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, config).await;
         session::serve(socket, &hub, &store, peer.to_string(), access, session::Limits::default()).await;
     })
 }
 
-async fn tick(store: Store, hub: Hub, on_disk_failure: Box<dyn Fn() + Send>) {
+async fn tick(store: Store, hub: Hub, links: Links, on_disk_failure: Box<dyn Fn() + Send>) {
     let mut failed = false;
     loop {
         smol::Timer::after(TICK).await;
         hub.tick(TICK);
+        links.tick();
         if !failed && matches!(store.status().health, Health::ReadOnly(_)) {
             failed = true;
             on_disk_failure();

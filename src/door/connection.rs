@@ -13,18 +13,19 @@ use smol::io::{AsyncRead, AsyncWrite};
 use super::chunked::{Chunks, too_large};
 use super::deadline::Deadline;
 use super::events;
+use super::gate::{Gate, Shown, TurnedAway};
 use super::guests::{Loan, StreamTicket, Ticket};
-use super::head::{Body, Finder, Head};
+use super::head::{Body, Finder, Head, Texts};
 use super::limits::Limits;
 use super::origin::{Asked, Via, check};
+use super::refusals::{crowded, late};
 use super::stream::Stream;
-use super::{Services, Upgraded, upgrade};
-use crate::api::error::Refusal;
+use super::{Purpose, Services, Upgraded, upgrade};
 use crate::api::route::{self, Method};
 use crate::http::events::EventSource;
 use crate::http::reply::Framing;
 use crate::http::{Peer, Reply, Request, Waiting, answer};
-use crate::token::Access;
+use crate::token::{Access, Alarm};
 
 /// Bytes that one read takes.
 const READ: usize = 8 * 1024;
@@ -58,6 +59,9 @@ pub(super) struct Connection {
     at: usize,
     peer: Peer,
     via: Via,
+    gate: Arc<Gate>,
+    /// An event stream's: cuts it when its token is gone.
+    alarm: Option<Alarm>,
 }
 
 /// How a read ended.
@@ -82,7 +86,7 @@ enum Turn {
     Answer(Waiting),
     Refuse(Reply),
     Events(Box<dyn EventSource>, StreamTicket),
-    WebSocket(StreamTicket),
+    WebSocket(Purpose, Access, StreamTicket),
 }
 
 /// The client is gone, or doesn't take what it's sent.
@@ -92,14 +96,15 @@ impl Connection {
     pub(super) fn new(
         stream: Stream,
         ticket: Ticket,
-        peer: Peer,
-        via: Via,
+        (peer, via): (Peer, Via),
         limits: Arc<Limits>,
+        gate: Arc<Gate>,
     ) -> Connection {
         let deadline = Deadline::after(limits.idle_time);
         let loan = ticket.guests().loan();
         let (out, buffer) = (Vec::new(), Vec::new());
-        Connection { stream, ticket, limits, deadline, loan, out, buffer, at: 0, peer, via }
+        let (at, alarm) = (0, None);
+        Connection { stream, ticket, limits, deadline, loan, out, buffer, at, peer, via, gate, alarm }
     }
 
     /// Serves the connection to its end.
@@ -125,12 +130,19 @@ impl Connection {
             if let Some(reply) = self.foreign(&head) {
                 return self.refuse(reply).await;
             }
+            let access = match self.admit(&head) {
+                Ok(access) => access,
+                Err(TurnedAway { reply, delay }) => {
+                    self.hesitate(delay).await;
+                    return self.refuse(reply).await;
+                }
+            };
             let chunks = match self.body(&head).await {
                 Ok(chunks) => chunks,
                 Err(Next::Refuse(reply)) => return self.refuse(reply).await,
                 Err(_) => return,
             };
-            let turn = self.dispatch(&head, chunks.as_deref(), services.as_ref());
+            let turn = self.dispatch(&head, chunks.as_deref(), access, services.as_ref());
             // With chunks the body isn't in the buffer any more.
             self.at += head.len + if chunks.is_some() { 0 } else { length(&head) };
             self.loan.clear();
@@ -144,7 +156,9 @@ impl Connection {
                 Turn::Events(source, ticket) => {
                     return Box::pin(events::pump(self, source, ticket)).await;
                 }
-                Turn::WebSocket(ticket) => return Box::pin(self.websocket(services, ticket)).await,
+                Turn::WebSocket(purpose, access, ticket) => {
+                    return Box::pin(self.websocket(services, (purpose, access), ticket)).await;
+                }
             }
             if count % SHARE == 0 {
                 yield_now().await;
@@ -273,16 +287,44 @@ impl Connection {
         check(self.via, asked).err().map(|refusal| Reply::refusal(&refusal))
     }
 
+    /// What the sender may do.
+    fn admit(&self, head: &Head) -> Result<Access, TurnedAway> {
+        let Texts { authorization, query, .. } = head.texts(self.rest());
+        let access = self.gate.admit(self.via, self.peer, Shown { authorization, query })?;
+        if self.via == Via::Network && access.grant().is_some() {
+            self.ticket.prove();
+        }
+        Ok(access)
+    }
+
+    /// Waits before an answer that is to come late. The place is given to whoever needs it.
+    async fn hesitate(&mut self, delay: Duration) {
+        // Whatever was answered before isn't held back.
+        if delay.is_zero() || self.flush().await.is_err() {
+            return;
+        }
+        self.ticket.idle(true);
+        self.deadline.set(delay);
+        poll_fn(|cx| if self.ticket.guest.leaving() { Poll::Ready(()) } else { self.deadline.poll(cx) })
+            .await;
+    }
+
     /// Hands a whole request to whom it's for.
-    fn dispatch<S: Services>(&mut self, head: &Head, chunks: Option<&[u8]>, services: &S) -> Turn {
+    fn dispatch<S: Services>(
+        &mut self,
+        head: &Head,
+        chunks: Option<&[u8]>,
+        access: Access,
+        services: &S,
+    ) -> Turn {
         let texts = head.texts(self.rest());
-        if upgrade::wanted(head, &texts) {
+        if let Some(purpose) = upgrade::wanted(head, &texts) {
             return match upgrade::accept(head, &texts) {
                 Err(reply) => Turn::Refuse(reply),
                 Ok(opening) => match self.ticket.guests().stream() {
                     Some(ticket) => {
                         self.out.extend_from_slice(opening.as_bytes());
-                        Turn::WebSocket(ticket)
+                        Turn::WebSocket(purpose, access, ticket)
                     }
                     None => Turn::Refuse(Reply::refusal(&crowded())),
                 },
@@ -296,7 +338,7 @@ impl Connection {
             headers: texts.headers,
             body: chunks.unwrap_or_else(in_buffer),
             peer: self.peer,
-            access: Access::all(),
+            access,
         };
         if crate::http::events::wanted(&request) {
             let Some(ticket) = self.ticket.guests().stream() else {
@@ -304,7 +346,11 @@ impl Connection {
             };
             let guest = self.ticket.guest.clone();
             return match services.events(&request, Arc::new(move || guest.wake())) {
-                Ok(source) => Turn::Events(source, ticket),
+                Ok(source) => {
+                    let guest = self.ticket.guest.clone();
+                    self.alarm = request.access.on_revoked(move || guest.cut());
+                    Turn::Events(source, ticket)
+                }
                 Err(reply) => Turn::Refuse(reply),
             };
         }
@@ -370,13 +416,18 @@ impl Connection {
         .await;
     }
 
-    async fn websocket<S: Services>(mut self, services: Arc<S>, _counted: StreamTicket) {
+    async fn websocket<S: Services>(
+        mut self,
+        services: Arc<S>,
+        (purpose, access): (Purpose, Access),
+        _counted: StreamTicket,
+    ) {
         if self.flush().await.is_err() {
             return;
         }
         let leftover = self.rest().to_vec();
         let Connection { stream, peer, ticket, .. } = self;
-        services.websocket(Upgraded { stream, leftover, peer, access: Access::all() }).await;
+        services.websocket(Upgraded { purpose, stream, leftover, peer, access }).await;
         drop(ticket);
     }
 
@@ -452,14 +503,4 @@ fn length(head: &Head) -> usize {
         Body::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
         Body::None | Body::Chunked => 0,
     }
-}
-
-fn late(what: &str) -> Reply {
-    let message = format!("{what} of the request didn't come in time; nothing happened");
-    Reply::refusal(&Refusal { status: 408, ..Refusal::bad(message) })
-}
-
-fn crowded() -> Refusal {
-    let message = "too many requests are under way; nothing happened, try again";
-    Refusal { status: 503, ..Refusal::new("too_many", message) }
 }

@@ -48,6 +48,11 @@ impl Guest {
         self.waker.wake();
     }
 
+    /// Ends the connection at once.
+    pub fn cut(&self) {
+        self.order(LEAVE_NOW);
+    }
+
     fn order(&self, order: u8) {
         self.order.fetch_max(order, Ordering::AcqRel);
         self.waker.wake();
@@ -61,6 +66,19 @@ struct Book {
     count: usize,
     by_address: HashMap<IpAddr, usize>,
     closed: bool,
+}
+
+impl Book {
+    /// A connection of this address isn't counted any more.
+    fn uncount(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(n) = self.by_address.get_mut(&address) {
+            *n -= 1;
+        }
+        if self.by_address.get(&address) == Some(&0) {
+            self.by_address.remove(&address);
+        }
+    }
 }
 
 /// All connections of a door.
@@ -256,6 +274,14 @@ impl Ticket {
         self.guest.idle_since.store(since, Ordering::Relaxed);
     }
 
+    /// The connection has shown who it is: it doesn't count towards the limit of its address any more, where many may
+    /// share one behind a NAT.
+    pub fn prove(&self) {
+        let mut book = self.guests.book();
+        let address = book.guests.get_mut(self.at).and_then(Option::as_mut).and_then(|(_, a)| a.take());
+        book.uncount(address);
+    }
+
     /// The door that it's a ticket of.
     pub fn guests(&self) -> &Arc<Guests> {
         &self.guests
@@ -266,14 +292,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut book = self.guests.book();
         let entry = book.guests.get_mut(self.at).and_then(Option::take);
-        if let Some((_, Some(address))) = entry {
-            if let Some(n) = book.by_address.get_mut(&address) {
-                *n -= 1;
-            }
-            if book.by_address.get(&address) == Some(&0) {
-                book.by_address.remove(&address);
-            }
-        }
+        book.uncount(entry.and_then(|(_, address)| address));
         book.free.push(self.at);
         book.count -= 1;
         let last = book.count == 0;
@@ -364,6 +383,26 @@ mod tests {
         assert!(guests.enter(b).is_ok());
         drop(first);
         assert!(guests.enter(a).is_ok());
+    }
+
+    #[test]
+    fn whoever_showed_a_token_isnt_counted_towards_the_address() {
+        let guests = guests(10, 2);
+        let address = "10.0.0.1".parse().ok();
+        let known: Vec<Ticket> = (0..5)
+            .map(|_| {
+                let ticket = guests.enter(address).unwrap();
+                ticket.prove();
+                ticket.prove();
+                ticket
+            })
+            .collect();
+        let strangers = (guests.enter(address).unwrap(), guests.enter(address).unwrap());
+        assert_eq!(guests.enter(address).unwrap_err(), Full::Address);
+        drop(known);
+        assert_eq!(guests.enter(address).unwrap_err(), Full::Address);
+        drop(strangers);
+        assert!(guests.book().by_address.is_empty());
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub struct Head {
     if_none_match: Option<Place>,
     idempotency_key: Option<Place>,
     accept: Option<Place>,
+    authorization: Option<Place>,
     last_event_id: Option<Place>,
     ws_key: Option<Place>,
     ws_version: Option<Place>,
@@ -75,6 +76,8 @@ pub struct Texts<'a> {
     pub origin: Option<&'a str>,
     /// `Sec-Fetch-Site`
     pub fetch_site: Option<&'a str>,
+    /// `Authorization`
+    pub authorization: Option<&'a str>,
     /// What handlers look at.
     pub headers: Headers<'a>,
     /// `Sec-WebSocket-Key`
@@ -170,6 +173,7 @@ impl Head {
             host: option(&self.host),
             origin: option(&self.origin),
             fetch_site: option(&self.fetch_site),
+            authorization: option(&self.authorization),
             headers: Headers {
                 if_match: option(&self.if_match),
                 if_none_match: option(&self.if_none_match),
@@ -279,6 +283,7 @@ impl<'a> Reader<'a> {
             }
             6 if is("Accept") => self.head.accept = Some(self.text(name, value)?),
             8 if is("If-Match") => self.once(name, value, |head| &mut head.if_match)?,
+            13 if is("Authorization") => self.once(name, value, |head| &mut head.authorization)?,
             13 if is("If-None-Match") => self.once(name, value, |head| &mut head.if_none_match)?,
             13 if is("Last-Event-ID") => self.once(name, value, |head| &mut head.last_event_id)?,
             14 if is("Sec-Fetch-Site") => self.once(name, value, |head| &mut head.fetch_site)?,

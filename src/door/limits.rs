@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use crate::system::ram_kib;
+use crate::system::{descriptors, ram_kib};
 
 /// The longest body of a request: as much as a value's text may have.
 pub const MAX_BODY: usize = crate::value::MAX_TEXT;
@@ -22,7 +20,7 @@ pub struct Limits {
     pub connections: usize,
     /// Of these, how many may be WebSockets and event streams, which never idle.
     pub streams: usize,
-    /// Of one address that is neither loopback nor the local socket.
+    /// Of one address that is neither loopback nor the local socket, and hasn't shown a token.
     pub per_address: usize,
     /// Bytes of bodies and answers that wait in memory, beyond the first [`Limits::free`] of each.
     pub memory: usize,
@@ -46,6 +44,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// After `accept` failed for want of descriptors.
     pub back_off: Duration,
+    /// Before the answer to an address's first wrong token; doubled by each more, up to 16 times this.
+    pub wrong_token: Duration,
 }
 
 impl Limits {
@@ -70,22 +70,14 @@ impl Limits {
             stop_time: Duration::from_secs(1),
             keep_alive: Duration::from_secs(15),
             back_off: Duration::from_millis(100),
+            wrong_token: Duration::from_millis(250),
         }
     }
 
-    /// The limits for this machine. Raises the soft limit of descriptors to the hard one, or to 65,600.
+    /// The limits for this machine. Raises the limit of descriptors as far as may be.
     pub fn detect() -> Limits {
-        const WANTED: u64 = 65_600;
         const UNKNOWN_RAM: u64 = 64 << 20;
-        let now = getrlimit(Resource::Nofile);
-        let soft = now.current.unwrap_or(WANTED);
-        let wanted = now.maximum.unwrap_or(WANTED).min(WANTED);
-        let raised = soft < wanted
-            && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum }).is_ok();
-        Limits::of(
-            if raised { wanted } else { soft },
-            ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM),
-        )
+        Limits::of(descriptors(), ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM))
     }
 }
 

@@ -4,9 +4,9 @@
 //! it to whom it's for:
 //!
 //! ```text
-//! listener → Guests: is there room? → Connection: head → origin → body ─┬→ Services::request → Reply → bytes
-//!                                                                        ├→ Services::events → a stream of text
-//!                                                                        └→ Services::websocket, with the socket
+//! listener → Guests: is there room? → Connection: head → origin → token → body ─┬→ Services::request → Reply → bytes
+//!                                                                                ├→ Services::events → a stream of text
+//!                                                                                └→ Services::websocket, with the socket
 //! ```
 //!
 //! Everything is a future on one executor: a connection is a task of about two kilobytes, and one that idles holds no
@@ -18,22 +18,26 @@
 //! deadline: the head, the body, the idling, the taking of answers. Framing that two readers could read in two ways is
 //! refused and the connection closed ([`head`], [`chunked`]). At the limit of connections the one that idles longest
 //! makes place for a new one; where none idles the new one gets 503. When descriptors run out, the door does the same,
-//! waits for a moment and goes on accepting. Foreign pages in a browser are kept out by the rules in [`origin`].
+//! waits for a moment and goes on accepting. Foreign pages in a browser are kept out by the rules in [`origin`]. Who may
+//! do what is told by the token that each request shows, before its body is read; a wrong one is answered late. An event
+//! stream ends when its token does; a WebSocket is told, and closes as it knows best.
 //!
 //! **How it ends.** At the stop signal nobody comes in any more, idle connections close, requests under way are
 //! answered with `Connection: close`, and after [`Limits::stop_time`] the rest is dropped. WebSockets are ended by the
 //! hub, which knows how to say it.
 //!
-//! It isn't TLS and it doesn't know who somebody is; those belong here once they exist.
+//! It isn't TLS; that belongs here once it exists.
 
 pub mod chunked;
 mod connection;
 mod deadline;
 mod events;
+mod gate;
 pub mod guests;
 pub mod head;
 pub mod limits;
 pub mod origin;
+mod refusals;
 mod serve;
 mod services;
 mod stream;
@@ -43,6 +47,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use gate::GateCounts;
 pub use limits::Limits;
 pub use serve::{Door, Stop, Stopper, stop};
 pub use services::Tega;
@@ -52,9 +57,20 @@ use crate::http::events::EventSource;
 use crate::http::{Answer, Peer, Reply, Request};
 use crate::token::Access;
 
+/// What a WebSocket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client's session.
+    Session,
+    /// The link of another server.
+    Link,
+}
+
 /// A connection whose WebSocket handshake is done.
 #[derive(Debug)]
 pub struct Upgraded {
+    /// What it's for.
+    pub purpose: Purpose,
     /// The socket.
     pub stream: Stream,
     /// What the client sent behind its handshake.

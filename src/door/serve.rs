@@ -15,6 +15,7 @@ use smol::{Executor, Timer};
 
 use super::Services;
 use super::connection::Connection;
+use super::gate::{Gate, GateCounts};
 use super::guests::{Counts, Full, Guests};
 use super::limits::Limits;
 use super::origin::Via;
@@ -23,6 +24,7 @@ use crate::api::error::Refusal;
 use crate::http::reply::Framing;
 use crate::http::{Peer, Reply};
 use crate::path::Key;
+use crate::token::Tokens;
 use crate::value::Value;
 
 /// Connections accepted in a row before others have a turn.
@@ -68,12 +70,26 @@ impl Stop {
 pub struct Door {
     guests: Arc<Guests>,
     limits: Arc<Limits>,
+    gate: Arc<Gate>,
 }
 
 impl Door {
-    /// A door with these limits, not yet open.
+    /// A door with these limits, not yet open. It asks for no tokens.
     pub fn new(limits: Limits) -> Door {
-        Door { guests: Guests::new(&limits), limits: Arc::new(limits) }
+        let gate = Arc::new(Gate::new(Tokens::none(), limits.wrong_token));
+        Door { guests: Guests::new(&limits), limits: Arc::new(limits), gate }
+    }
+
+    /// The same door, which asks for these tokens.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Door {
+        let gate = Arc::new(Gate::new(tokens, self.limits.wrong_token));
+        Door { gate, ..self }
+    }
+
+    /// Who showed no token, or a wrong one.
+    pub fn gate_counts(&self) -> GateCounts {
+        self.gate.counts()
     }
 
     /// The numbers now.
@@ -83,7 +99,7 @@ impl Door {
 
     /// The numbers and limits, as `/_status` shows them.
     pub fn status(&self) -> Value {
-        let counts = self.counts();
+        let (counts, gate) = (self.counts(), self.gate_counts());
         let number = |n: usize| Value::from(n as u64);
         let members = vec![
             (Key::new_static("connections"), number(counts.connections)),
@@ -95,6 +111,9 @@ impl Door {
             (Key::new_static("accepted"), Value::from(i64::from(counts.accepted))),
             (Key::new_static("refused"), Value::from(i64::from(counts.refused))),
             (Key::new_static("evicted"), Value::from(i64::from(counts.evicted))),
+            (Key::new_static("tokens"), gate.tokens.map_or(Value::Null, number)),
+            (Key::new_static("tokens_missing"), Value::from(i64::from(gate.missing))),
+            (Key::new_static("tokens_wrong"), Value::from(i64::from(gate.wrong))),
         ];
         // Members with names of ours, each once: this is always an object.
         Value::object(members).unwrap_or(Value::Null)
@@ -186,7 +205,8 @@ impl Door {
         };
         match self.guests.enter(counted) {
             Ok(ticket) => {
-                let connection = Connection::new(stream, ticket, peer, via, self.limits.clone());
+                let (limits, gate) = (self.limits.clone(), self.gate.clone());
+                let connection = Connection::new(stream, ticket, (peer, via), limits, gate);
                 executor.spawn(connection.serve(services.clone())).detach();
             }
             Err(full) => {

@@ -12,9 +12,11 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::http::events::Flow;
+use crate::value::Value;
 
 mod deadlines;
 mod streams;
+mod tokens;
 
 /// Answers what it was asked; `/later` is answered by the next `/now`.
 #[derive(Default)]
@@ -33,6 +35,10 @@ impl Services for Echo {
                 later.into_iter().for_each(|answer| answer.send(Reply::json("late".into())));
             }
             "/big" => return answer.send(Reply::json("x".repeat(request.query.parse().unwrap()))),
+            "/who" => {
+                let name = request.access.grant().map_or("all", |grant| grant.name.as_str());
+                return answer.send(Reply::json(name.into()));
+            }
             "/length" => return answer.send(Reply::json(request.body.len().to_string())),
             _ => {}
         }
@@ -79,10 +85,14 @@ struct Running {
 
 impl Running {
     fn with(limits: Limits) -> Running {
+        Running::of(Door::new(limits))
+    }
+
+    fn of(door: Door) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stopper, stop) = stop();
-        let (door, echo) = (Door::new(limits), Arc::new(Echo::default()));
+        let echo = Arc::new(Echo::default());
         let (served, services) = (door.clone(), echo.clone());
         let thread = std::thread::spawn(move || {
             let executor = Arc::new(smol::Executor::new());

@@ -2,14 +2,20 @@
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::Purpose;
 use super::head::{Body, Head, Texts};
 use crate::api::error::Refusal;
-use crate::api::route::{Method, PUBSUB};
+use crate::api::route::{LINK, Method, PUBSUB};
 use crate::http::Reply;
 
-/// Whether a request is for the WebSocket's path and wants to change to its protocol.
-pub(super) fn wanted(head: &Head, texts: &Texts<'_>) -> bool {
-    head.websocket && texts.path.strip_suffix('/').unwrap_or(texts.path) == PUBSUB
+
+/// What a request wants that is for a WebSocket's path and wants to change to its protocol.
+pub(super) fn wanted(head: &Head, texts: &Texts<'_>) -> Option<Purpose> {
+    match texts.path.strip_suffix('/').unwrap_or(texts.path) {
+        PUBSUB if head.websocket => Some(Purpose::Session),
+        LINK if head.websocket => Some(Purpose::Link),
+        _ => None,
+    }
 }
 
 /// The answer that opens the WebSocket, or the refusal.
@@ -54,7 +60,7 @@ mod tests {
     fn answer(text: &str) -> Result<String, u16> {
         let head = Head::parse(text.as_bytes()).unwrap();
         let texts = head.texts(text.as_bytes());
-        assert!(wanted(&head, &texts), "{text}");
+        assert!(wanted(&head, &texts).is_some(), "{text}");
         accept(&head, &texts).map_err(|reply| reply.status)
     }
 
@@ -65,6 +71,7 @@ mod tests {
         let opened = answer(good).unwrap();
         assert!(opened.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{opened}");
         assert!(answer(&good.replace("/_pubsub", "/_pubsub/?x=1")).is_ok());
+        assert!(answer(&good.replace("/_pubsub", "/_link")).is_ok());
         for (from, to, status) in [
             ("GET", "PUT", 405),
             ("HTTP/1.1", "HTTP/1.0", 400),

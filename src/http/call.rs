@@ -35,7 +35,7 @@ pub(super) fn handle(
         Route::Rollback { by, root, back_to, durable } => {
             let mut transaction = Transaction::new(by);
             transaction.durable = durable;
-            transaction.ops.push(Op::Rollback { root, back_to });
+            transaction.ops.push(Op::Rollback { root, back_to, expect: None });
             transaction.request_id = request_id(&request.headers);
             context.hub.submit(transaction, move |outcome| {
                 done(outcome.map_or_else(|refusal| Reply::refusal(&refusal), |receipt| committed(&receipt)));

@@ -295,8 +295,8 @@ mod tests {
             roots: vec![LinkedRoot {
                 name: "a".into(),
                 home: TegaId::new("own").unwrap(),
-                here: Some((Incarnation(1), Version(5))),
-                there: Some(Version(3)),
+                here: Some((Incarnation(1), Version(3))),
+                there: Some(Version(5)),
                 stale_ms: Some(1500),
                 refused: None,
             }],

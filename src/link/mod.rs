@@ -27,18 +27,34 @@
 //! **What it isn't.** It doesn't decide who may follow what: tokens and the register of live links are asked by
 //! [`Effect::Admit`]. It knows nothing of requests, messages and presence, which share the socket.
 
+mod accept;
+mod back_off;
+mod dial;
 mod follower;
 mod handshake;
+mod listening;
+mod mailbox;
+mod options;
+mod presence;
+mod register;
+mod remote;
 mod replication;
+mod requests;
+mod serving;
+mod socket;
 mod source;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::{Frame, Refused};
 use crate::path::Key;
 use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
+pub use accept::Links;
+pub use options::{Options, PRESENCE_GRACE, Secret, global};
+pub use back_off::BackOff;
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.
@@ -48,13 +64,19 @@ pub const WINDOW: usize = 256 << 10;
 pub const MAX_BATCH: usize = 1 << 20;
 
 /// Bytes of the lines of one snapshot.
-pub const MAX_SNAPSHOT: u64 = 1 << 30;
+pub const MAX_SNAPSHOT: usize = 256 << 20;
 
 /// Milliseconds in which at most one RESYNC is sent.
 pub const RESYNC_EVERY: u64 = 1_000;
 
 /// Milliseconds after which a follower whose disk refused tries again.
 pub const DISK_RETRY: u64 = 10_000;
+
+/// Milliseconds in which BEGIN or SNAPSHOT must come after the handshake or a RESYNC; then RESYNC is sent again.
+pub const BEGIN_TIME: u64 = 30_000;
+
+/// Milliseconds without an ACK after which a source gives a follower up that owes one.
+pub const ACK_TIME: u64 = 120_000;
 
 /// Milliseconds in which LINK must come.
 pub const LINK_TIME: u64 = 10_000;

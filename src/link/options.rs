@@ -74,7 +74,8 @@ impl Options {
             Private::Roots(roots) => roots,
             Private::Any => &[],
         };
-        let lists = [("--config", &*self.config), ("--operational", &*self.operational), ("--private", private)];
+        let lists =
+            [("--config", &*self.config), ("--operational", &*self.operational), ("--private", private)];
         for (at, (name, roots)) in lists.iter().enumerate() {
             for (other, others) in lists.iter().skip(at + 1) {
                 if let Some(root) = roots.iter().find(|root| others.contains(root)) {
@@ -127,7 +128,8 @@ mod tests {
     fn options(line: &str) -> Options {
         let mut words = line.split(' ').map(str::to_string);
         let mut next = || words.next().unwrap_or_default();
-        let list = |word: String| word.split(',').filter(|w| !w.is_empty()).map(Key::from).collect::<Vec<_>>();
+        let list =
+            |word: String| word.split(',').filter(|w| !w.is_empty()).map(Key::from).collect::<Vec<_>>();
         Options {
             global: global(&next()).unwrap(),
             config: list(next()),
@@ -148,7 +150,9 @@ mod tests {
         ] {
             assert_eq!(global(text).unwrap().to_string(), shown);
         }
-        for (text, why) in [("wss://g", "TLS"), ("https://g", "TLS"), ("unix:/s", "wanted"), ("ftp://g", "wanted")] {
+        for (text, why) in
+            [("wss://g", "TLS"), ("https://g", "TLS"), ("unix:/s", "wanted"), ("ftp://g", "wanted")]
+        {
             assert!(global(text).unwrap_err().contains(why), "{text}");
         }
     }

@@ -39,11 +39,6 @@ impl Sending {
         self.told.is_empty()
     }
 
-    /// The other end forgot everything: begin anew.
-    pub(super) fn restart(&mut self) {
-        *self = Sending::default();
-    }
-
     /// What is to be said next of the ephemeral nodes in these roots, without those of the sessions that `theirs`
     /// names; `None`: nothing. To be asked again until it says so.
     pub(super) fn next(
@@ -60,7 +55,9 @@ impl Sending {
         for root in roots {
             for lease in store.ephemeral(&Path::from_checked(vec![root.clone()])) {
                 // The table of owners may be a step ahead of what is published; then the next change says it.
-                let Some(node) = view.node(&lease.path).filter(|node| node.stamp.is_ephemeral()) else { continue };
+                let Some(node) = view.node(&lease.path).filter(|node| node.stamp.is_ephemeral()) else {
+                    continue;
+                };
                 if theirs(lease.session) || there.len() >= MAX_NODES {
                     continue;
                 }
@@ -177,6 +174,11 @@ impl Received {
         self.nodes.clear();
     }
 
+    /// The sessions that stand for some at the other end.
+    pub(super) fn sessions(&self) -> BTreeSet<SessionId> {
+        self.sessions.clone()
+    }
+
     /// Whether this session stands for one at the other end.
     pub(super) fn owns(&self, session: SessionId) -> bool {
         self.sessions.contains(&session)
@@ -291,9 +293,10 @@ mod tests {
         r1.put(x, "a.p", Value::from(1));
         r1.put(y, "a.q", Value::from(2));
         carry(&mut r1, &mut g);
+        g.settle();
         let before = g.store.ephemeral(&"a.p".parse().unwrap());
         r1.store.end_session(y);
-        r1.sending.restart();
+        r1.sending = Sending::default();
         carry(&mut r1, &mut g);
         assert_eq!(g.shown(), "a.p=1 of x");
         assert_eq!(g.store.ephemeral(&"a.p".parse().unwrap())[0].session, before[0].session);
@@ -310,8 +313,9 @@ mod tests {
             r1.put(x, &format!("a.n{at}"), Value::from("v".repeat(20 << 10)));
         }
         assert!(carry(&mut r1, &mut g) > 2);
+        g.settle();
         assert_eq!(g.store.ephemeral(&Path::TOP).len(), 10);
-        r1.sending.restart();
+        r1.sending = Sending::default();
         r1.settle();
         let first = r1.sending.next(&r1.store, &roots(), |_| false).unwrap();
         assert!(first.full && first.more);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use crate::api::error::Refusal;
 use crate::commit::{Incarnation, TegaId};
 use crate::hub::RemoteDone as Done;
+use crate::message::body::{read_receipt, read_roots};
+use crate::message::link::body::read_versions;
 use crate::path::Key;
 use crate::store::Receipt;
 use crate::tree::Version;
@@ -64,7 +66,7 @@ pub(super) struct Requests {
 }
 
 /// What the other end says of a request.
-pub(super) enum Said {
+enum Said {
     /// A write was committed: its receipt, and where its roots stand.
     Committed(Receipt, Stands),
     /// Where the root stands.
@@ -73,6 +75,8 @@ pub(super) enum Said {
     Result(Value),
     /// It was refused.
     Refused(Refusal),
+    /// Something else.
+    Strange,
 }
 
 impl Requests {
@@ -86,10 +90,8 @@ impl Requests {
             return Err(refuse(waits, self.gone()));
         }
         if self.open.len() >= MAX_OPEN {
-            let message = format!(
-                "{MAX_OPEN} requests wait for {} already; nothing happened, try again",
-                self.peer
-            );
+            let message =
+                format!("{MAX_OPEN} requests wait for {} already; nothing happened, try again", self.peer);
             return Err(refuse(waits, Refusal::new("too_many", message)));
         }
         loop {
@@ -127,8 +129,23 @@ impl Requests {
         Some(refuse(open.waits, refusal))
     }
 
-    /// The answer to a request. `None`: nobody has to be told yet, or any more.
-    pub(super) fn answer(&mut self, seq: u32, said: Said) -> Option<Tell> {
+    /// The body of a DONE. `None`: nobody has to be told yet, or any more.
+    pub(super) fn done(&mut self, seq: u32, body: Result<Value, Refusal>) -> Option<Tell> {
+        let said = match (&self.open.get(&seq)?.waits, body) {
+            (_, Err(refusal)) => Said::Refused(refusal),
+            (Waits::Write(_), Ok(body)) => {
+                match (read_receipt(&body), body.get("roots").and_then(read_roots)) {
+                    (Some(receipt), Some(roots)) => Said::Committed(receipt, roots),
+                    _ => Said::Strange,
+                }
+            }
+            (Waits::Fresh(_), Ok(body)) => read_versions(&body).map_or(Said::Strange, Said::Stands),
+            (Waits::Call(..), Ok(body)) => body.get("result").cloned().map_or(Said::Strange, Said::Result),
+        };
+        self.answer(seq, said)
+    }
+
+    fn answer(&mut self, seq: u32, said: Said) -> Option<Tell> {
         let open = self.open.get_mut(&seq)?;
         if !matches!(open.stage, Stage::Asked { .. }) {
             return None;
@@ -230,8 +247,7 @@ impl Requests {
     }
 
     fn take(&mut self, wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
-        let seqs: Vec<u32> =
-            self.open.iter().filter(|(_, open)| wanted(open)).map(|(seq, _)| *seq).collect();
+        let seqs: Vec<u32> = self.open.iter().filter(|(_, open)| wanted(open)).map(|(seq, _)| *seq).collect();
         let taken: Vec<Open> = seqs.iter().filter_map(|seq| self.open.remove(seq)).collect();
         self.applying -= taken.iter().filter(|open| matches!(open.stage, Stage::Applying { .. })).count();
         taken
@@ -329,8 +345,7 @@ mod tests {
     }
 
     fn committed(version: u64) -> Said {
-        let receipt =
-            Receipt { position: Position(7), versions: Vec::new(), durable: true, applied: true };
+        let receipt = Receipt { position: Position(7), versions: Vec::new(), durable: true, applied: true };
         Said::Committed(receipt, vec![("a".into(), Incarnation(1), Version(version))])
     }
 
@@ -382,8 +397,7 @@ mod tests {
                     table.requests.send(seq);
                 }
                 assert!(table.later(4).is_empty(), "{what}");
-                let (said, wanted) =
-                    if late { (table.later(31), when_late) } else { (table.end(), at_end) };
+                let (said, wanted) = if late { (table.later(31), when_late) } else { (table.end(), at_end) };
                 assert_eq!(said, [wanted], "{what} {sent} {late}");
                 assert!(!table.requests.send(seq), "what was told isn't sent any more");
             }

@@ -114,7 +114,7 @@ pub fn read(kind: Kind, path: Option<&str>, body: Option<&str>) -> Result<Ask, R
         }
         Kind::Rollback => {
             only(&object, &["backto", "request_id", "durable"])?;
-            write(Op::Rollback { root: rollback_root(&node()?)?, back_to: back_to(&object)? })
+            write(Op::Rollback { root: rollback_root(&node()?)?, back_to: back_to(&object)?, expect: None })
         }
         Kind::Commit => {
             only(&object, &["ops", "request_id", "durable"])?;

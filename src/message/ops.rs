@@ -52,7 +52,7 @@ pub fn read(value: &Value) -> Result<Op, Refusal> {
     } else if let Some(rollback) = object.get("rollback") {
         only(object, &["rollback", "backto"])?;
         let root = rollback_root(&path("rollback", rollback)?)?;
-        Ok(Op::Rollback { root, back_to: back_to(object)? })
+        Ok(Op::Rollback { root, back_to: back_to(object)?, expect: None })
     } else {
         Err(Refusal::bad("an operation has one of \"put\", \"delete\", \"rollback\""))
     }
@@ -76,7 +76,7 @@ pub fn write(op: &Op, out: &mut String) {
             write_expect(*expect, out)?;
             out.write_char('}')
         }
-        Op::Rollback { root, back_to } => {
+        Op::Rollback { root, back_to, .. } => {
             out.push_str("{\"rollback\":");
             write_string(&Path::from_checked(vec![root.clone()]).to_string(), out)?;
             write!(out, ",\"backto\":{back_to}}}")

@@ -244,7 +244,7 @@ fn each_write_is_one_transaction() {
     assert_eq!(one(Kind::Delete, "{}"), [delete(None)]);
     assert_eq!(one(Kind::Delete, r#"{"version":0}"#), [delete(expect(0))]);
     let back = ops_of(Kind::Rollback, Some("a"), r#"{"backto":-1}"#).unwrap();
-    assert_eq!(back, [Op::Rollback { root: "a".into(), back_to: -1 }]);
+    assert_eq!(back, [Op::Rollback { root: "a".into(), back_to: -1, expect: None }]);
     let commit = body::commit(&[put(None, false), delete(expect(2))], Some("r-1"));
     match body::read(Kind::Commit, None, Some(&commit)).unwrap() {
         Ask::Write(writes) => {

@@ -1,18 +1,22 @@
 //! One batch: from what waits to a group in the log, and from there to everybody who waits for it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::committer::{Committer, answer, refusal};
 use super::compact::Text;
 use super::event::Event;
+use super::follow::{follow, read};
 use super::judge::{Applied, Tip, end_session, judge};
 use super::options::Durability;
+use super::shared::locked;
 use super::state::{State, with_kept};
 use super::transaction::Op;
 use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction};
 use crate::commit::{Position, TegaId};
 use crate::log::{AppendError, Group};
+use crate::path::Key;
 use crate::system::now_ms;
 
 /// A batch ends with the commit that makes it this long, so that nobody waits for a disk that writes megabytes.
@@ -23,7 +27,7 @@ const MAX_BATCH: usize = 4_096;
 
 /// A submission that was judged.
 struct Judged {
-    submission: (Transaction, Done<Receipt>),
+    submission: Submission,
     outcome: Result<Receipt, Error>,
     /// It is in the group.
     logged: bool,
@@ -51,6 +55,9 @@ impl Committer {
         match self.waiting.pop_front() {
             Some(Submission::Clear(by, done)) => return self.clear(by, done),
             Some(Submission::Compact(done)) => return self.compact(done),
+            Some(Submission::Install(snapshot, done)) => return self.install(snapshot, done),
+            Some(Submission::Homes(homes, done)) => return self.set_homes(homes, done),
+            Some(Submission::Flush(done)) => return self.flush(done),
             Some(Submission::Compacted(result)) => return self.compacted(result),
             Some(judged) => self.waiting.push_front(judged),
             None => return,
@@ -64,7 +71,12 @@ impl Committer {
     fn judge(&mut self, batch: &mut Batch) -> State {
         let shared = self.shared.clone();
         let mut overlay = shared.overlay();
-        let mut tip = Tip { state: self.state.clone(), overlay: &mut overlay, requests: &mut self.requests };
+        let mut tip = Tip {
+            state: self.state.clone(),
+            overlay: &mut overlay,
+            requests: &mut self.requests,
+            role: Some(&shared.options.role),
+        };
         let now = now_ms();
         while let Some(submission) = self.waiting.pop_front() {
             match submission {
@@ -76,12 +88,18 @@ impl Committer {
                     let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
                     judging.commit(&mut tip, transaction, done);
                 }
+                Submission::Follow(home, records, done) => {
+                    let (health, group, synced) = (&self.health, &mut self.group, self.synced);
+                    let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
+                    judging.follow(&mut tip, home, records, done);
+                }
                 Submission::EndSession(session, by) => {
                     if let Some(event) = end_session(&mut tip, session, by.clone(), now) {
                         let position = tip.state.position;
                         let receipt =
                             Receipt { position, versions: Vec::new(), durable: false, applied: true };
-                        let applied = Applied { receipt, event: Some(event), kept: Vec::new() };
+                        let applied =
+                            Applied { receipt, event: Some(event), kept: Vec::new(), record: String::new() };
                         batch.applied.push((applied, false));
                     }
                     // Even where it left nothing: if the disk refuses this batch, what took its nodes away didn't
@@ -115,6 +133,7 @@ impl Committer {
             Ok(()) => {
                 if batch.sync {
                     self.synced = state.position;
+                    *locked(&self.shared.synced) = self.synced;
                     self.sync_by = None;
                 } else {
                     let due = batch.sync_within.map(|time| Instant::now() + time);
@@ -152,26 +171,34 @@ impl Committer {
         if !events.is_empty() {
             self.show(&events);
         }
+        if batch.sync {
+            self.wake_held();
+        }
         self.report();
-        for Judged { submission: (_, done), mut outcome, lasting, .. } in batch.judged {
+        for Judged { submission, mut outcome, lasting, .. } in batch.judged {
             if let Ok(receipt) = &mut outcome {
                 receipt.durable = lasting && receipt.position <= self.synced;
             }
-            answer(done, outcome);
+            tell(submission, outcome);
         }
     }
 
     /// Shows the state to readers and what led to it to watchers.
     pub(super) fn show(&mut self, events: &[Arc<Event>]) {
         let mut wake = Vec::new();
+        let mut feeds = Vec::new();
         {
             // One lock for the swap and the queueing: a subscription sees either both or neither.
-            let watches = self.shared.watches();
+            let mut watches = self.shared.watches();
             self.shared.publish(self.state.clone());
-            events.iter().for_each(|event| watches.publish(event, &mut wake));
+            for event in events {
+                watches.publish(event, &mut wake);
+                watches.feed(event, &mut feeds);
+            }
         }
         // Without the lock, so that whoever is woken may call the store.
         wake.iter().for_each(|queue| queue.wake());
+        feeds.iter().for_each(|feed| feed.wake());
     }
 
     /// The disk refused: the tip goes back to what is published. What was in the group gets the disk's answer, and
@@ -181,10 +208,10 @@ impl Committer {
         self.requests.forget_pending();
         let told = self.fail(error);
         let mut again = Vec::new();
-        for Judged { submission: (transaction, done), logged, .. } in batch.judged {
+        for Judged { submission, logged, .. } in batch.judged {
             match logged {
-                true => answer(done, Err(told.clone())),
-                false => again.push(Submission::Commit(transaction, done)),
+                true => tell(submission, Err(told.clone())),
+                false => again.push(submission),
             }
         }
         again.extend(batch.ended.into_iter().map(|(session, by)| Submission::EndSession(session, by)));
@@ -222,7 +249,7 @@ impl Judging<'_> {
         let mark = tip.overlay.mark();
         let session = transaction.session.and_then(|id| Some((id, self.shared.session(id)?)));
         let judged = judge(tip, &transaction, session, self.now)
-            .and_then(|applied| Ok((self.log(&applied, &transaction)?, applied)));
+            .and_then(|applied| Ok((self.log(&applied, transaction.durable)?, applied)));
         let (outcome, logged, lasting) = match judged {
             Ok(((logged, lasting), applied)) => {
                 let receipt = applied.receipt.clone();
@@ -238,7 +265,46 @@ impl Judging<'_> {
                 (Err(error), false, false)
             }
         };
-        self.batch.judged.push(Judged { submission: (transaction, done), outcome, logged, lasting });
+        let submission = Submission::Commit(transaction, done);
+        self.batch.judged.push(Judged { submission, outcome, logged, lasting });
+    }
+
+    /// A home's commits: those before the first that doesn't follow are applied.
+    fn follow(&mut self, tip: &mut Tip<'_>, home: TegaId, records: Vec<String>, done: Done<()>) {
+        let mut any_logged = false;
+        let mut outcome = Ok(());
+        for record in &records {
+            let before = tip.state.clone();
+            let mark = tip.overlay.mark();
+            let pending = self.batch.applied.iter().flat_map(|(applied, _)| &applied.kept);
+            let judged = read(record).and_then(|commit| follow(tip, &home, commit, pending));
+            let logged = judged.and_then(|applied| {
+                let Some(applied) = applied else { return Ok(None) };
+                let logged = self.log(&applied, false).map_err(|error| cant_be_logged(&applied, error))?;
+                Ok(Some((logged, applied)))
+            });
+            match logged {
+                Ok(None) => {}
+                Ok(Some(((logged, lasting), applied))) => {
+                    any_logged |= logged;
+                    if let Some((request, outcome)) = applied.outcome() {
+                        tip.requests.add_pending(request.id.clone(), outcome);
+                    }
+                    self.batch.applied.push((applied, lasting));
+                }
+                Err(error) => {
+                    tip.state = before;
+                    tip.overlay.undo_to(mark);
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        let position = tip.state.position;
+        let outcome =
+            outcome.map(|()| Receipt { position, versions: Vec::new(), durable: false, applied: true });
+        let submission = Submission::Follow(home, records, done);
+        self.batch.judged.push(Judged { submission, outcome, logged: any_logged, lasting: false });
     }
 
     fn durability(&self, root: &str) -> Durability {
@@ -246,27 +312,32 @@ impl Judging<'_> {
     }
 
     /// Adds what was applied to the group. Returns whether it did, and whether all that it touched is in the log.
-    fn log(&mut self, applied: &Applied, transaction: &Transaction) -> Result<(bool, bool), Error> {
+    fn log(&mut self, applied: &Applied, durable: bool) -> Result<(bool, bool), Error> {
         let versions = &applied.receipt.versions;
         let lasting = !versions.is_empty()
             && versions.iter().all(|(root, _)| self.durability(root) != Durability::Memory);
         let shared = self.shared;
         let skip = |root: &str| durability(shared, root) == Durability::Memory;
         let Some(event) = applied.event.as_ref().filter(|event| event.is_logged(skip)) else {
-            return self.wait_for_the_first(applied, transaction, lasting);
+            return self.wait_for_the_first(applied, durable, lasting);
         };
         if let Some(error) = refusal(self.health) {
             return Err(error);
         }
+        let whole = event.origin.is_none() && !event.roots.iter().any(|(root, ..)| skip(root));
         let encode = |out: &mut Vec<u8>| {
+            let record = &applied.record;
             // Memory can't refuse what is written to it.
-            let _ = event.encode(skip, event.request.as_ref(), &mut Text(out));
+            let _ = match &event.request {
+                None if whole => Text(out).write_str(record),
+                request => event.encode(skip, request.as_ref(), &mut Text(out)),
+            };
         };
         self.group.record(encode).map_err(|error| Error::TooLarge {
             path: None,
             message: format!("the commit can't be logged: {error}"),
         })?;
-        self.batch.sync |= transaction.durable;
+        self.batch.sync |= durable;
         for (root, _) in versions {
             match self.durability(root) {
                 Durability::Always => self.batch.sync = true,
@@ -283,16 +354,37 @@ impl Judging<'_> {
     fn wait_for_the_first(
         &mut self,
         applied: &Applied,
-        transaction: &Transaction,
+        durable: bool,
         lasting: bool,
     ) -> Result<(bool, bool), Error> {
-        if transaction.durable && lasting && applied.receipt.position > self.synced {
+        if durable && lasting && applied.receipt.position > self.synced {
             if let Health::ReadOnly(reason) = self.health {
                 return Err(Error::OutcomeUnknown { reason: reason.clone() });
             }
             self.batch.sync = true;
         }
         Ok((false, lasting))
+    }
+}
+
+/// Answers whoever submitted what was judged.
+fn tell(submission: Submission, outcome: Result<Receipt, Error>) {
+    match submission {
+        Submission::Commit(_, done) => answer(done, outcome),
+        Submission::Follow(_, _, done) => answer(done, outcome.map(drop)),
+        // Nothing else is judged in a batch.
+        _ => {}
+    }
+}
+
+/// A home's commit that is too long for the log here can only come with a snapshot.
+fn cant_be_logged(applied: &Applied, error: Error) -> Error {
+    match error {
+        Error::TooLarge { message, .. } => {
+            let root = applied.receipt.versions.first().map_or_else(Key::default, |(root, _)| root.clone());
+            Error::Diverged { root, reason: message }
+        }
+        error => error,
     }
 }
 

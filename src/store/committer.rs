@@ -6,11 +6,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::compact::{Text, write_store};
+use super::homes::{Away, homes_lines};
 use super::requests::Requests;
+use super::shared::locked;
 use super::state::State;
 use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{AppendError, Group, Log, Offset};
+use crate::path::Key;
 
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -138,7 +141,10 @@ impl Committer {
             self.sync_by = None;
             match self.log.as_mut().map(Log::sync) {
                 Some(Err(error)) => drop(self.fail(&error)),
-                _ => self.synced = self.state.position,
+                _ => {
+                    self.synced_all();
+                    self.wake_held();
+                }
             }
         }
         if self.retry_at.is_some_and(|due| due <= now) {
@@ -151,6 +157,66 @@ impl Committer {
                 self.start_compaction();
             }
         }
+    }
+
+    /// Takes note that the state is on the disk.
+    pub(super) fn synced_all(&mut self) {
+        self.synced = self.state.position;
+        *locked(&self.shared.synced) = self.synced;
+    }
+
+    /// Tells the feeds that waited for the disk.
+    pub(super) fn wake_held(&self) {
+        let held = self.shared.watches().take_held();
+        held.iter().for_each(|feed| feed.wake());
+    }
+
+    /// Makes durable what is visible.
+    pub(super) fn flush(&mut self, done: Done<()>) {
+        if self.synced < self.state.position {
+            if let Some(Err(error)) = self.log.as_mut().map(Log::sync) {
+                let told = self.fail(&error);
+                return answer(done, Err(told));
+            }
+            self.sync_by = None;
+            self.synced_all();
+            self.wake_held();
+            self.report();
+        }
+        answer(done, Ok(()));
+    }
+
+    /// Writes down where roots have their homes.
+    pub(super) fn set_homes(&mut self, homes: Vec<(Key, Option<Away>)>, done: Done<()>) {
+        let mut state = self.state.clone();
+        let new =
+            |(root, away): &(Key, Option<Away>)| state.homes.get(root).map(|now| &**now) != away.as_ref();
+        let homes: Vec<_> = homes.into_iter().filter(new).collect();
+        if homes.is_empty() {
+            return answer(done, Ok(()));
+        }
+        if self.log.is_some() {
+            if let Some(error) = refusal(&self.health) {
+                return answer(done, Err(error));
+            }
+            let mut group = Group::new();
+            for line in homes_lines(&homes) {
+                // Far below the longest record that a log takes, and JSON.
+                let _ = group.record(|out| out.extend_from_slice(line.as_bytes()));
+            }
+            let written = self.append(&mut group).and_then(|()| self.log.as_mut().map_or(Ok(()), Log::sync));
+            if let Err(error) = written {
+                let told = self.fail(&error);
+                return answer(done, Err(told));
+            }
+            self.synced_all();
+        }
+        homes.into_iter().for_each(|(root, away)| state.set_home(&root, away));
+        self.state = state;
+        self.show(&[]);
+        self.wake_held();
+        self.report();
+        answer(done, Ok(()));
     }
 
     /// Takes note of what the disk said; returns what the writers of the failed group are told.

@@ -5,23 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use super::base::{LINE, header};
 use super::event::Event;
+use super::homes::{Away, homes_lines};
 use super::requests::Requests;
 use super::state::{Kept, Past, State, with_kept};
-use crate::commit::{Incarnation, Position, TegaId};
+use crate::commit::{Incarnation, Position};
 use crate::log::{Compaction, CompactionError};
 use crate::path::Key;
 use crate::tree::write_states;
 use crate::value::write_string;
-
-/// About how long the lines of a base and of request outcomes are.
-const LINE: usize = 32 << 10;
 
 /// Everything that a compaction writes, taken at one moment; it costs pointers only.
 pub(super) struct Contents {
     store: Incarnation,
     position: Position,
     floor: Position,
+    homes: Vec<(Key, Option<Away>)>,
+    replaced: Vec<(Key, Arc<Vec<Past>>)>,
     roots: Vec<(Key, Vec<Past>)>,
     requests: Requests,
 }
@@ -39,10 +40,13 @@ impl Contents {
         let dead = state.dead.iter().map(|(name, tomb)| (name, &tomb.kept));
         let pasts = |kept: &Kept| with_kept(kept, |kept| kept.iter().cloned().collect());
         let roots = live.chain(dead).filter(|(name, _)| !skip(name));
+        let replaced = state.replaced.iter().filter(|(name, _)| !skip(name));
         Contents {
             store,
             position: state.position,
             floor: state.floor,
+            homes: state.homes.iter().map(|(root, away)| (root.clone(), Some((**away).clone()))).collect(),
+            replaced: replaced.map(|(root, pasts)| (root.clone(), pasts.clone())).collect(),
             roots: roots.map(|(name, kept)| (name.clone(), pasts(kept))).collect(),
             requests: requests.clone(),
         }
@@ -57,12 +61,22 @@ impl Contents {
         record(compaction, |out| {
             write_store(self.store, self.position, self.requests.forgotten, self.floor, out)
         })?;
+        for line in homes_lines(&self.homes) {
+            record(compaction, |out| out.write_str(&line))?;
+        }
+        for (name, pasts) in &self.replaced {
+            for past in pasts.iter() {
+                base_lines("replaced", name, past, &mut |line| {
+                    record(compaction, |out| out.write_str(&line))
+                })?;
+            }
+        }
         // The commits after the bases, and the roots whose history each of them is still a part of: of others even
         // the name may be taken by another root now.
         let mut commits: BTreeMap<Position, (&Arc<Event>, BTreeSet<&str>)> = BTreeMap::new();
         for (name, pasts) in &self.roots {
             let Some((base, later)) = pasts.split_first() else { continue };
-            base_lines(name, base, &mut |line| record(compaction, |out| out.write_str(&line)))?;
+            base_lines("base", name, base, &mut |line| record(compaction, |out| out.write_str(&line)))?;
             for past in later {
                 let Some(event) = &past.event else { continue };
                 let (_, roots) = commits.entry(past.position).or_insert_with(|| (event, BTreeSet::new()));
@@ -140,25 +154,15 @@ pub(super) fn write_store(
     )
 }
 
-/// Gives the lines that say what a version of a root is, ended by the first error.
+/// Gives the lines that say what a version of a root is, ended by the first error. `kind` is the first one's first
+/// member.
 pub(super) fn base_lines<E>(
+    kind: &str,
     name: &Key,
     base: &Past,
     emit: &mut impl FnMut(String) -> Result<(), E>,
 ) -> Result<(), E> {
-    let Past { version, incarnation, position, time_ms, .. } = base;
-    let mut line = "{\"base\":".to_string();
-    // Writing to a String can't fail.
-    let _ = write_string(name, &mut line);
-    let _ = write!(
-        line,
-        ",\"incarnation\":\"{incarnation}\",\"version\":{version},\"position\":{position},\"time\":{time_ms}"
-    );
-    if let Some(by) = base.by.as_ref().map(TegaId::as_str) {
-        let _ = write!(line, ",\"by\":\"{by}\"");
-    }
-    line.push_str(if base.tree.is_none() { ",\"deleted\":true}" } else { "}" });
-    emit(line)?;
+    emit(header(kind, name, base))?;
     let mut result = Ok(());
     if let Some(tree) = &base.tree {
         write_states(tree, LINE, &mut |line| {

@@ -31,6 +31,10 @@ pub struct Event {
     pub created: Vec<Key>,
     /// Set where the client named its request.
     pub request: Option<Request>,
+    /// On a replica: whose commit it is, and its position there.
+    pub origin: Option<(TegaId, Position)>,
+    /// The roots whose history ends here: they were cleared, or replaced by a snapshot.
+    pub(super) breaks: Vec<Key>,
 }
 
 /// What changed at one path.
@@ -70,7 +74,22 @@ impl Event {
         request: Option<&Request>,
         out: &mut impl Write,
     ) -> fmt::Result {
+        let Some((home, _)) = &self.origin else { return self.record(skip, request, out) };
         let position = self.position.unwrap_or_default();
+        write!(out, "{{\"follow\":\"{home}\",\"as\":{position},\"record\":")?;
+        self.record(skip, request, out)?;
+        out.write_char('}')
+    }
+
+    /// Appends its record as its home made it: without the roots that `skip` names and without ephemeral nodes.
+    pub(super) fn record(
+        &self,
+        skip: impl Fn(&str) -> bool,
+        request: Option<&Request>,
+        out: &mut impl Write,
+    ) -> fmt::Result {
+        let position = self.origin.as_ref().map(|(_, position)| *position).or(self.position);
+        let position = position.unwrap_or_default();
         let mut record = Record::begin(out, position, self.time_ms, self.by.as_ref(), &self.touched(&skip))?;
         let kept = |change: &&Change| !change.ephemeral && change.path.root().is_some_and(|root| !skip(root));
         for change in self.changes.iter().filter(kept) {

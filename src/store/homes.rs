@@ -1,7 +1,13 @@
 //! Whose commits a root takes: each root has exactly one home, and every other server that has it is a replica.
 
+use std::fmt::{self, Write};
+
+use super::Error;
+use super::state::State;
+use super::transaction::Op;
 use crate::commit::TegaId;
-use crate::path::Key;
+use crate::path::{Key, Path};
+use crate::value::{Value, write_string};
 
 /// Where a root's commits are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,4 +57,132 @@ pub struct Away {
     pub home: TegaId,
     /// The home was moved there and hasn't fetched the present state yet: this server still has the newest one.
     pub handover: bool,
+}
+
+impl Role {
+    /// The home of a root that no record names; [`Error::NoHome`]: nowhere.
+    fn home(&self, root: &str) -> Result<Home, Error> {
+        let Role::Follows { config, operational, private } = self else { return Ok(Home::Here) };
+        let own: &[Key] = if let Private::Roots(roots) = private { roots } else { &[] };
+        let named = |roots: &[Key]| roots.iter().any(|name| name == root);
+        if named(config) {
+            Ok(Home::Away(None))
+        } else if named(operational) || named(own) || *private == Private::Any {
+            Ok(Home::Here)
+        } else {
+            let known = [config, operational, own].concat();
+            Err(Error::NoHome { root: root.into(), known })
+        }
+    }
+}
+
+/// Where the commits to a root are made, or would be. A record wins over the role.
+pub(super) fn home(state: &State, role: &Role, root: &str) -> Result<Home, Error> {
+    match state.homes.get(root) {
+        Some(away) => Ok(Home::Away(Some(away.home.clone()))),
+        None => role.home(root),
+    }
+}
+
+/// Refuses a transaction that doesn't belong here. What is ephemeral only needs a root that has a home somewhere.
+/// `any_ephemeral` tells whether something ephemeral stands at or below a path.
+pub(super) fn check_homes(
+    state: &State,
+    role: &Role,
+    ops: &[Op],
+    any_ephemeral: impl Fn(&Path) -> bool,
+) -> Result<(), Error> {
+    if state.homes.is_empty() && matches!(role, Role::Leads) {
+        return Ok(());
+    }
+    let mut first: Option<(&Key, Home)> = None;
+    for op in ops {
+        let (root, ephemeral) = match op {
+            Op::Put { path, ephemeral, .. } => (path.check_root()?, *ephemeral),
+            Op::Delete { path, .. } => {
+                let persistent = || {
+                    let (root, keys) = path.keys().split_first()?;
+                    let root = state.live.get(root).filter(|root| !root.ephemeral_only)?;
+                    root.tree.get(keys)
+                };
+                (path.check_root()?, any_ephemeral(path) && persistent().is_none())
+            }
+            Op::Rollback { root, .. } => (root, false),
+        };
+        let at = home(state, role, root)?;
+        match &first {
+            _ if ephemeral => {}
+            None => first = Some((root, at)),
+            Some((_, home)) if same(home, &at) => {}
+            Some((other, home)) => return Err(two_homes(other, home, root, &at)),
+        }
+    }
+    match first {
+        Some((root, Home::Away(home))) => Err(Error::NotHome { root: root.clone(), home }),
+        _ => Ok(()),
+    }
+}
+
+/// What isn't known yet by its ID may be the other.
+fn same(a: &Home, b: &Home) -> bool {
+    match (a, b) {
+        (Home::Away(Some(a)), Home::Away(Some(b))) => a == b,
+        (Home::Away(_), Home::Away(_)) | (Home::Here, Home::Here) => true,
+        _ => false,
+    }
+}
+
+fn two_homes(a: &Key, at_a: &Home, b: &Key, at_b: &Home) -> Error {
+    let message = format!(
+        "one transaction can't change roots of two homes: that of {a} is {at_a}, that of {b} is {at_b}; make two of it"
+    );
+    Error::Bad { path: None, message }
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Home::Here => f.write_str("this server"),
+            Home::Away(Some(home)) => home.fmt(f),
+            Home::Away(None) => f.write_str("the global server"),
+        }
+    }
+}
+
+/// How many roots one record of homes names at the most.
+const HOMES_IN_A_RECORD: usize = 1_000;
+
+/// The records that say where roots have their homes, in pieces.
+pub(super) fn homes_lines(homes: &[(Key, Option<Away>)]) -> Vec<String> {
+    let line = |homes: &[(Key, Option<Away>)]| {
+        let mut line = "{\"homes\":{".to_string();
+        for (i, (root, away)) in homes.iter().enumerate() {
+            // Writing to a String can't fail.
+            let _ = line.write_str(if i > 0 { "," } else { "" });
+            let _ = write_string(root, &mut line);
+            let _ = match away {
+                Some(Away { home, handover }) => write!(line, ":[\"{home}\",{handover}]"),
+                None => line.write_str(":null"),
+            };
+        }
+        line + "}}"
+    };
+    homes.chunks(HOMES_IN_A_RECORD).map(line).collect()
+}
+
+/// Reads what [`homes_lines`] wrote.
+pub(super) fn read_homes(homes: &Value) -> Result<Vec<(Key, Option<Away>)>, String> {
+    let homes = homes.as_object().ok_or("\"homes\" must be an object")?;
+    let home = |(root, away): &(Key, Value)| -> Result<(Key, Option<Away>), String> {
+        let away = match away.as_list().map(|list| list.items()) {
+            Some([Value::Text(home), Value::Bool(handover)]) => {
+                let home = TegaId::new(home).map_err(|e| e.to_string())?;
+                Some(Away { home, handover: *handover })
+            }
+            None if *away == Value::Null => None,
+            _ => return Err(format!("home of {root:?}: [TEGA_ID, HANDOVER] or null wanted")),
+        };
+        Ok((root.clone(), away))
+    };
+    homes.members().iter().map(home).collect()
 }

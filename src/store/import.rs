@@ -160,6 +160,8 @@ pub(super) fn lines(
             version: Version(base.version),
             incarnation: Incarnation::draw(),
             position,
+            origin: None,
+            digest: 0,
             time_ms: base.time_ms,
             by: None,
             tree: Some(tree(base)?),
@@ -169,7 +171,7 @@ pub(super) fn lines(
             lines.push(line);
             Ok::<(), ImportError>(())
         };
-        base_lines(&base.root, &past, &mut emit)?;
+        base_lines("base", &base.root, &past, &mut emit)?;
     }
     for commit in commits {
         position.0 += 1;

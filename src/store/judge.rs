@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::{Change, Event};
+use super::homes::{Role, check_homes};
 use super::overlay::{Lease, Overlay};
 use super::requests::{Outcome, Requests};
-use super::state::{Kept, Past, Root, State, Tomb, with_kept};
+use super::state::{Kept, Past, Root, State, with_kept};
 use super::transaction::{Expect, Op, Receipt, Transaction};
 use super::{Error, SessionId};
-use crate::commit::{Incarnation, Position, Request, TegaId};
+use crate::commit::{Digest, Incarnation, Position, Request, TegaId};
 use crate::path::{Key, Path};
 use crate::tree::{Node, Stamp, Step, Tree, Version, steps};
 use crate::value::Value;
@@ -23,6 +24,8 @@ pub(super) struct Tip<'a> {
     pub(super) state: State,
     pub(super) overlay: &'a mut Overlay,
     pub(super) requests: &'a mut Requests,
+    /// Which roots may be written here; `None`: all, since it is only to see what would be.
+    pub(super) role: Option<&'a Role>,
 }
 
 /// What a transaction came to.
@@ -32,6 +35,8 @@ pub(super) struct Applied {
     pub(super) event: Option<Event>,
     /// The history's new entries.
     pub(super) kept: Vec<(Kept, Past)>,
+    /// The event's record, of all its roots and without the request; empty where no version changed.
+    pub(super) record: String,
 }
 
 impl Applied {
@@ -55,6 +60,8 @@ struct Draft {
     version: Version,
     incarnation: Incarnation,
     created: bool,
+    /// What the commit's record is chained to.
+    digest: Digest,
     /// A persistent change was made.
     touched: bool,
 }
@@ -79,11 +86,14 @@ pub(super) fn judge(
     session: Option<(SessionId, TegaId)>,
     time_ms: u64,
 ) -> Result<Applied, Error> {
+    if let Some(role) = tip.role {
+        check_homes(&tip.state, role, &transaction.ops, |path| tip.overlay.any_below(path))?;
+    }
     let request = transaction.request();
     if let Some(request) = &request
         && let Some(receipt) = tip.requests.seen(request)?
     {
-        return Ok(Applied { receipt, event: None, kept: Vec::new() });
+        return Ok(Applied { receipt, event: None, kept: Vec::new(), record: String::new() });
     }
     let mark = tip.overlay.mark();
     let mut judge = Judge {
@@ -111,75 +121,97 @@ pub(super) fn judge(
         durable: false,
         created: Vec::new(),
         request,
+        origin: None,
+        breaks: Vec::new(),
     };
     Ok(finish(tip, drafts, event))
 }
 
 /// Makes the drafts the next state.
-fn finish(tip: &mut Tip<'_>, drafts: Vec<Draft>, mut event: Event) -> Applied {
+fn finish(tip: &mut Tip<'_>, mut drafts: Vec<Draft>, mut event: Event) -> Applied {
     let touched = drafts.iter().any(|draft| draft.touched);
     let position = Position(tip.state.position.0 + u64::from(touched));
     tip.state.position = position;
     event.position = touched.then_some(position);
-    let mut kept = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        if draft.touched {
-            event.roots.push((draft.name.clone(), draft.incarnation, draft.version));
-            if draft.created {
-                event.created.push(draft.name.clone());
-            }
-            kept.push((
-                draft.kept.clone(),
-                Past {
-                    version: draft.version,
-                    incarnation: draft.incarnation,
-                    position,
-                    time_ms: event.time_ms,
-                    by: event.by.clone(),
-                    tree: draft.tree.clone(),
-                    event: None,
-                },
-            ));
+    for draft in drafts.iter().filter(|draft| draft.touched) {
+        event.roots.push((draft.name.clone(), draft.incarnation, draft.version));
+        if draft.created {
+            event.created.push(draft.name.clone());
         }
-        place(&mut tip.state, draft, position);
     }
     event.roots.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let record = digests(&event, &mut drafts);
+    let mut kept = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if !draft.touched {
+            place(&mut tip.state, draft);
+            continue;
+        }
+        let past = Past {
+            version: draft.version,
+            incarnation: draft.incarnation,
+            position,
+            origin: None,
+            digest: draft.digest.0,
+            time_ms: event.time_ms,
+            by: event.by.clone(),
+            tree: draft.tree,
+            event: None,
+        };
+        tip.state.place(&draft.name, &past, draft.present, &draft.kept);
+        kept.push((draft.kept, past));
+    }
     let versions: Vec<(Key, Version)> = event.roots.iter().map(|(root, _, v)| (root.clone(), *v)).collect();
     Applied {
         receipt: Receipt { position, versions, durable: false, applied: true },
         event: Some(event),
         kept,
+        record,
     }
 }
 
-/// Puts one finished draft among the living or the dead.
-fn place(state: &mut State, draft: Draft, position: Position) {
-    let Draft { name, before, kept, tree, present, version, incarnation, touched, .. } = draft;
-    if touched {
-        match &tree {
-            Some(_) => {
-                state.dead = state.dead.remove(&name).map_or_else(|| state.dead.clone(), |(dead, _)| dead)
-            }
-            None => {
-                let tomb = Tomb { version, incarnation, position, kept: kept.clone() };
-                state.dead = state.dead.insert(name.clone(), Arc::new(tomb)).0;
-            }
+/// Chains the event to the digests of its roots, and returns its record.
+fn digests(event: &Event, drafts: &mut [Draft]) -> String {
+    let mut record = String::new();
+    if event.roots.is_empty() {
+        return record;
+    }
+    // Neither memory nor a hash can refuse what is written to it.
+    let _ = event.record(|_| false, None, &mut record);
+    for draft in drafts.iter_mut().filter(|draft| draft.touched) {
+        // One root is the rule, and then the record is its projection.
+        if event.roots.len() == 1 {
+            draft.digest = draft.digest.chain(record.as_bytes());
+        } else {
+            let _ = event.record(|root| *root != *draft.name, None, &mut draft.digest);
         }
     }
+    record
+}
+
+/// Shows what is ephemeral in a root whose version didn't change.
+fn place(state: &mut State, draft: Draft) {
+    let Draft { name, before, kept, tree, present, incarnation, .. } = draft;
     let Some(present) = present else {
         if let Some((live, _)) = state.live.remove(&name) {
             state.live = live;
         }
         return;
     };
-    let version = match (touched, &before) {
-        (true, _) => version,
-        (false, Some(before)) => before.version,
-        (false, None) => Version(0),
+    let root = match before {
+        Some(before) => Root { present, ..(*before).clone() },
+        None => Root {
+            version: Version(0),
+            incarnation,
+            digest: 0,
+            position: Position(0),
+            origin: None,
+            tree: tree.unwrap_or_else(|| Tree::new(Stamp::version(Version(0)))),
+            present,
+            ephemeral_only: true,
+            kept,
+        },
     };
-    let ephemeral_only = tree.is_none();
-    let tree = tree.unwrap_or_else(|| Tree::new(Stamp::version(version)));
-    let root = Root { version, incarnation, tree, present, ephemeral_only, kept };
     state.live = state.live.insert(name, Arc::new(root)).0;
 }
 
@@ -196,7 +228,10 @@ impl Judge<'_, '_> {
                 self.expect(path, expect.as_ref())?;
                 self.delete(path)
             }
-            Op::Rollback { root, back_to } => self.rollback(root, *back_to),
+            Op::Rollback { root, back_to, expect } => {
+                self.expect_root(root, expect.as_ref())?;
+                self.rollback(root, *back_to)
+            }
         }
     }
 
@@ -225,6 +260,10 @@ impl Judge<'_, '_> {
             tree: lives.map(|root| root.tree.clone()),
             present: before.as_ref().map(|root| root.present.clone()),
             created: lives.is_none() && tomb.is_none(),
+            digest: lives
+                .map(|root| root.digest)
+                .or(tomb.map(|t| t.digest))
+                .map_or_else(Digest::default, Digest),
             before,
             kept,
             version,
@@ -256,6 +295,18 @@ impl Judge<'_, '_> {
             return Ok(());
         }
         Err(Error::Conflict { path: path.clone(), expected: expect.version, actual })
+    }
+
+    /// Judges what a rollback expects of its root, which may be deleted.
+    fn expect_root(&self, root: &Key, expect: Option<&Expect>) -> Result<(), Error> {
+        let Some(expect) = expect else { return Ok(()) };
+        let standing = self.tip.state.standing(root);
+        let actual = standing.and_then(|standing| i64::try_from(standing.version.0).ok());
+        let same = expect.incarnation.is_none_or(|i| standing.is_some_and(|s| s.incarnation == i));
+        if actual.unwrap_or(-1) == expect.version && same {
+            return Ok(());
+        }
+        Err(Error::Conflict { path: Path::new([root.clone()])?, expected: expect.version, actual })
     }
 
     fn put(&mut self, path: &Path, value: &Value) -> Result<(), Error> {
@@ -467,6 +518,8 @@ pub(super) fn end_session(tip: &mut Tip<'_>, session: SessionId, by: TegaId, tim
         durable: false,
         created: Vec::new(),
         request: None,
+        origin: None,
+        breaks: Vec::new(),
     };
     finish(tip, drafts, event).event
 }

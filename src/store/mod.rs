@@ -50,14 +50,18 @@
 //! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise: where not every root is
 //! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.
 
+mod base;
 mod batch;
 mod check;
 mod committer;
 mod compact;
 mod error;
 mod event;
+mod feed;
+mod follow;
 mod homes;
 mod import;
+mod install;
 mod judge;
 mod options;
 mod overlay;
@@ -66,6 +70,7 @@ mod replay;
 mod replica;
 mod requests;
 mod shared;
+mod snapshot;
 mod state;
 mod status;
 #[cfg(test)]
@@ -90,12 +95,14 @@ use shared::{Done, Guard, Shared, Submission, locked};
 pub use check::Check;
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
+pub use feed::Feed;
 pub use homes::{Away, Home, Private, Role};
 pub use import::{Base, ImportError, import};
 pub use options::{Durability, Options};
 pub use overlay::{Ephemeral, MAX_EPHEMERAL, MAX_EPHEMERAL_OF_SESSION};
 pub use pending::{MAX_TRANSACTIONS, TRANSACTION_LIFE};
-pub use replica::{Feed, Incoming, Sent, Snapshot, Standing, Start};
+pub use replica::{Sent, Standing, Start};
+pub use snapshot::{Incoming, Snapshot};
 pub use state::{Past, Root, View};
 pub use status::{Health, LogStatus, Status};
 pub use transaction::{Expect, MAX_OPS, MAX_REQUEST_ID, Op, Receipt, Transaction};
@@ -166,6 +173,9 @@ impl Store {
             state.live = Map::from_sorted(live.map(|(root, it)| (root.clone(), it.clone())).collect());
             let dead = state.dead.iter().filter(|(root, _)| in_log(root));
             state.dead = Map::from_sorted(dead.map(|(root, it)| (root.clone(), it.clone())).collect());
+            let replaced = state.replaced.iter().filter(|(root, _)| in_log(root));
+            state.replaced =
+                Map::from_sorted(replaced.map(|(root, it)| (root.clone(), it.clone())).collect());
         }
         Store::start(options, state, replay.requests, store, Some((log, replay.compacted)))
     }
@@ -196,6 +206,7 @@ impl Store {
             queue: Mutex::default(),
             work: Condvar::new(),
             published: Mutex::new(state.clone()),
+            synced: Mutex::new(state.position),
             watches: Mutex::default(),
             overlay: Mutex::default(),
             sessions: Mutex::default(),
@@ -292,8 +303,12 @@ impl Store {
         let mut overlay = shared.overlay();
         let mark = overlay.mark();
         let mut requests = requests::Requests::default();
-        let mut tip =
-            judge::Tip { state: shared.published(), overlay: &mut overlay, requests: &mut requests };
+        let mut tip = judge::Tip {
+            state: shared.published(),
+            overlay: &mut overlay,
+            requests: &mut requests,
+            role: None,
+        };
         let judged = judge::judge(&mut tip, transaction, session, now_ms());
         let state = tip.state;
         overlay.undo_to(mark);

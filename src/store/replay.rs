@@ -6,6 +6,11 @@
 //! | `{"base":ROOT,"incarnation":…,"version":…,"position":…,"time":…,"by":…}` | the oldest kept version of a root; `"deleted":true` for one that was gone |
 //! | `[[depth,key,version,value], …]` | nodes of the last base |
 //! | `{"requests":[[ID,CRC,POSITION,{ROOT:VERSION}], …]}` | outcomes that retries may ask for |
+//! | `{"homes":{ROOT:[TEGA_ID,HANDOVER]}}` | whose commits roots take; `null`: this server's |
+//! | `{"replaced":ROOT,…}` | as a base: a state that a snapshot replaced |
+//! | `{"install":TEGA_ID,"as":P,"roots":[…]}` | a snapshot of its home replaces these roots: bases and nodes follow, a root without a base is gone |
+//! | `{"installed":true}` | it is whole; without this it didn't happen |
+//! | `{"follow":TEGA_ID,"as":P,"record":{…}}` | a home's commit as it stands there, and the position that it took here |
 //! | `{"compacted":true}` | what follows came after the compaction |
 //! | `{"position":…,"ops":[…],…}` | a commit, see `commit` |
 //!
@@ -13,14 +18,18 @@
 
 use std::sync::Arc;
 
-use super::event::{Change, Event};
+use super::base::{Reading, number};
+use super::event::Change;
+use super::follow::{add_root, event_of};
+use super::homes::read_homes;
+use super::install::replace;
 use super::options::Options;
 use super::requests::{Outcome, Requests};
-use super::state::{Kept, Past, Root, State, Tomb, with_kept};
-use crate::commit::{Commit, Edit, Incarnation, Position, TegaId, Touched};
+use super::state::{Kept, Past, State, with_kept};
+use crate::commit::{Commit, Digest, Edit, Incarnation, Position, TegaId, Touched};
 use crate::log::Offset;
-use crate::path::{Key, Path};
-use crate::tree::{Node, Stamp, StateReader, Tree, Version};
+use crate::path::Key;
+use crate::tree::{Node, Stamp, Tree, Version};
 use crate::value::{Limits, Value};
 
 pub(super) struct Replay {
@@ -31,13 +40,24 @@ pub(super) struct Replay {
     pub(super) compacted: Offset,
     history: usize,
     request_limit: usize,
-    base: Option<Base>,
+    reading: Option<(Kind, Reading)>,
+    install: Option<Install>,
 }
 
-struct Base {
-    root: Key,
-    past: Past,
-    reader: Option<StateReader>,
+/// What a state is that is being read.
+enum Kind {
+    /// The oldest kept version of a root.
+    Base,
+    /// One that a snapshot replaced.
+    Replaced,
+    /// One of a snapshot.
+    Installed,
+}
+
+/// A snapshot whose end mark may or may not come.
+struct Install {
+    position: Position,
+    roots: Vec<(Key, Option<Past>)>,
 }
 
 impl Replay {
@@ -49,7 +69,8 @@ impl Replay {
             compacted: Offset(0),
             history: options.history,
             request_limit: options.requests,
-            base: None,
+            reading: None,
+            install: None,
         }
     }
 
@@ -57,15 +78,47 @@ impl Replay {
     pub(super) fn record(&mut self, offset: Offset, text: &str) -> Result<(), String> {
         let record = Value::parse_with(text, Limits::wrapped()).map_err(|e| e.to_string())?;
         if record.as_list().is_some() {
-            let reader = self.base.as_mut().and_then(|base| base.reader.as_mut());
-            return reader.ok_or("nodes without a base")?.feed(&record);
+            let (_, reading) = self.reading.as_mut().ok_or("nodes without a base")?;
+            return reading.nodes(&record);
         }
-        self.end_base()?;
+        self.end_state()?;
+        if let (Some(root), true) = (record.get("base"), self.install.is_some()) {
+            self.reading = Some((Kind::Installed, Reading::begin(root, &record)?));
+            return Ok(());
+        }
+        // Without its end mark, a snapshot wasn't installed.
+        let install = self.install.take();
+        if record.get("installed").is_some() {
+            return self.installed(install.ok_or("the end of a snapshot that didn't begin")?);
+        }
+        if record.get("install").is_some() {
+            return self.begin_install(&record);
+        }
+        if let Some(home) = record.get("follow") {
+            let home = TegaId::new(home.as_str().unwrap_or("")).map_err(|e| e.to_string())?;
+            let commit = Commit::from_value(record.get("record").unwrap_or(&Value::Null))?;
+            return self.commit(commit, Position(number(&record, "as")?), Some(home));
+        }
+        if let Some(homes) = record.get("homes") {
+            read_homes(homes)?.into_iter().for_each(|(root, away)| self.state.set_home(&root, away));
+            return Ok(());
+        }
         if record.get("ops").is_some() {
-            return self.commit(Commit::from_value(&record)?);
+            let commit = Commit::from_value(&record)?;
+            let position = commit.position;
+            return self.commit(commit, position, None);
         }
         if let Some(root) = record.get("base") {
-            return self.begin_base(root.as_str().unwrap_or(""), &record);
+            let reading = Reading::begin(root, &record)?;
+            if self.state.kept(reading.root()).is_some() {
+                return Err(format!("a second base of {}", reading.root()));
+            }
+            self.reading = Some((Kind::Base, reading));
+            return Ok(());
+        }
+        if let Some(root) = record.get("replaced") {
+            self.reading = Some((Kind::Replaced, Reading::begin(root, &record)?));
+            return Ok(());
         }
         if let Some(requests) = record.get("requests") {
             return self.add_requests(requests);
@@ -87,63 +140,45 @@ impl Replay {
 
     /// After the last record.
     pub(super) fn finish(&mut self) -> Result<(), String> {
-        self.end_base()
+        self.install = None;
+        self.end_state()
     }
 
-    fn begin_base(&mut self, root: &str, record: &Value) -> Result<(), String> {
-        let by = record.get("by").and_then(Value::as_str).map(TegaId::new).transpose();
-        let version = Version(number(record, "version")?);
-        let incarnation =
-            record.get("incarnation").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let deleted = record.get("deleted").is_some();
-        Path::new([root]).and_then(|path| path.check_root().cloned()).map_err(|e| e.to_string())?;
-        if self.state.kept(root).is_some() {
-            return Err(format!("a second base of {root}"));
+    fn end_state(&mut self) -> Result<(), String> {
+        let Some((kind, reading)) = self.reading.take() else { return Ok(()) };
+        let (root, past) = reading.finish()?;
+        match kind {
+            Kind::Base => self.place(root, Kept::default(), past),
+            Kind::Replaced => self.state.keep_replaced(&root, past),
+            Kind::Installed => {
+                let roots = self.install.iter_mut().flat_map(|install| &mut install.roots);
+                let slot = roots.into_iter().find(|(name, _)| *name == root);
+                slot.ok_or_else(|| format!("a snapshot of {root}, which it doesn't name"))?.1 = Some(past);
+            }
         }
-        self.base = Some(Base {
-            root: root.into(),
-            past: Past {
-                version,
-                incarnation: incarnation.ok_or("bad incarnation")?,
-                position: Position(number(record, "position")?),
-                time_ms: number(record, "time")?,
-                by: by.map_err(|e| e.to_string())?,
-                tree: None,
-                event: None,
-            },
-            reader: (!deleted).then(|| StateReader::new(version)),
-        });
         Ok(())
     }
 
-    fn end_base(&mut self) -> Result<(), String> {
-        let Some(Base { root, mut past, reader }) = self.base.take() else { return Ok(()) };
-        past.tree = reader.map(StateReader::finish).transpose()?;
-        self.place(root, Kept::default(), past);
+    fn begin_install(&mut self, record: &Value) -> Result<(), String> {
+        let roots = record.get("roots").and_then(Value::as_list).ok_or("\"roots\" must be a list")?;
+        let name = |name: &Value| Ok((name.as_str().ok_or("a root's name must be text")?.into(), None));
+        let roots = roots.items().iter().map(name).collect::<Result<_, String>>()?;
+        self.install = Some(Install { position: Position(number(record, "as")?), roots });
+        Ok(())
+    }
+
+    fn installed(&mut self, install: Install) -> Result<(), String> {
+        self.state.position = self.state.position.max(install.position);
+        for (name, past) in install.roots {
+            let present = past.as_ref().and_then(|past| past.tree.clone());
+            replace(&mut self.state, install.position, &name, past, present);
+        }
         Ok(())
     }
 
     /// Makes a version the newest of its root.
     fn place(&mut self, name: Key, kept: Kept, past: Past) {
-        let Past { version, incarnation, position, .. } = past;
-        match past.tree.clone() {
-            Some(tree) => {
-                let kept = kept.clone();
-                let root =
-                    Root { version, incarnation, present: tree.clone(), tree, ephemeral_only: false, kept };
-                self.state.live = self.state.live.insert(name.clone(), Arc::new(root)).0;
-                if let Some((dead, _)) = self.state.dead.remove(&name) {
-                    self.state.dead = dead;
-                }
-            }
-            None => {
-                let tomb = Tomb { version, incarnation, position, kept: kept.clone() };
-                self.state.dead = self.state.dead.insert(name.clone(), Arc::new(tomb)).0;
-                if let Some((live, _)) = self.state.live.remove(&name) {
-                    self.state.live = live;
-                }
-            }
-        }
+        self.state.place(&name, &past, past.tree.clone(), &kept);
         let keep = self.history + 1;
         with_kept(&kept, |kept| {
             kept.push_back(past);
@@ -175,20 +210,12 @@ impl Replay {
         Ok(())
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), String> {
+    /// A commit with its position here, which is another one than in its record where that is from a home.
+    fn commit(&mut self, commit: Commit, position: Position, home: Option<TegaId>) -> Result<(), String> {
         // The commits that a compaction keeps lie before the position in its first record.
-        self.state.position = self.state.position.max(commit.position);
-        let mut event = Event {
-            position: Some(commit.position),
-            time_ms: commit.time_ms,
-            by: commit.by.clone(),
-            roots: Vec::with_capacity(commit.roots.len()),
-            changes: Vec::with_capacity(commit.edits.len()),
-            rollback_to: None,
-            durable: true,
-            created: Vec::new(),
-            request: commit.request.clone(),
-        };
+        self.state.position = self.state.position.max(position);
+        let origin = home.as_ref().map(|_| commit.position);
+        let mut event = event_of(&commit, position, home.map(|home| (home, commit.position)));
         let stray = |edit: &&Edit| {
             let (Edit::Put(path, _) | Edit::Delete(path)) = edit;
             path.root().is_none_or(|root| !commit.roots.iter().any(|touched| touched.root == *root))
@@ -198,19 +225,14 @@ impl Replay {
         }
         let mut places: Vec<(Key, Kept, Past)> = Vec::with_capacity(commit.roots.len());
         for touched in &commit.roots {
-            let Some((kept, incarnation, tree)) = self.follows(touched)? else { continue };
+            let Some(Follows { kept, incarnation, digest, tree }) = self.follows(touched)? else { continue };
             let version = Version(touched.version);
             let tree = edit_root(touched, &commit.edits, tree, &mut event.changes)?;
-            event.roots.push((touched.root.clone(), incarnation, version));
-            if touched.incarnation.is_some() {
-                event.created.push(touched.root.clone());
-            }
-            if let Some(to) = touched.rollback_to {
-                event.rollback_to = Some((touched.root.clone(), Version(to)));
-            }
+            add_root(&mut event, touched, incarnation);
+            let digest = commit.digest(&touched.root, digest).0;
             let (time_ms, by) = (commit.time_ms, commit.by.clone());
             let past =
-                Past { version, incarnation, position: commit.position, time_ms, by, tree, event: None };
+                Past { version, incarnation, position, origin, digest, time_ms, by, tree, event: None };
             places.push((touched.root.clone(), kept, past));
         }
         let event = Arc::new(event);
@@ -219,38 +241,50 @@ impl Replay {
         }
         if let Some(request) = commit.request {
             let versions = commit.roots.iter().map(|t| (t.root.clone(), Version(t.version))).collect();
-            let outcome = Outcome { crc: request.crc, position: commit.position, versions };
+            let outcome = Outcome { crc: request.crc, position, versions };
             self.requests.insert(request.id, outcome, self.request_limit);
         }
         Ok(())
     }
 
     /// What a commit's version of a root must follow; `None`: the base of the root has it already.
-    fn follows(&self, touched: &Touched) -> Result<Option<(Kept, Incarnation, Option<Tree>)>, String> {
+    fn follows(&self, touched: &Touched) -> Result<Option<Follows>, String> {
         let Touched { root, version, incarnation, .. } = touched;
-        let present = self.state.version(root);
+        let standing = self.state.standing(root);
         let live = self.state.live.get(root);
-        let dead = self.state.dead.get(root);
-        let known = live.map(|root| root.incarnation).or_else(|| dead.map(|tomb| tomb.incarnation));
-        match (incarnation, present) {
+        match (incarnation, standing) {
             // Its creation, and the base is that or a later version.
-            (Some(incarnation), Some(_)) if known == Some(*incarnation) => Ok(None),
+            (Some(incarnation), Some(here)) if here.incarnation == *incarnation => Ok(None),
             // New, or created again after its tombstone was dropped to make room.
-            (Some(incarnation), _) if *version == 0 && live.is_none() => {
-                Ok(Some((Kept::default(), *incarnation, None)))
-            }
-            (None, Some(present)) if present.0 >= *version => Ok(None),
-            (None, Some(present)) if present.0 + 1 == *version => Ok(live
-                .map(|root| (root.kept.clone(), root.incarnation, Some(root.tree.clone())))
-                .or_else(|| dead.map(|tomb| (tomb.kept.clone(), tomb.incarnation, None)))),
-            (_, Some(present)) => Err(format!("version {version} of {root} follows {present}")),
+            (Some(incarnation), _) if *version == 0 && live.is_none() => Ok(Some(Follows {
+                kept: Kept::default(),
+                incarnation: *incarnation,
+                digest: Digest::default(),
+                tree: None,
+            })),
+            (None, Some(here)) if here.version.0 >= *version => Ok(None),
+            (None, Some(here)) if here.version.0 + 1 == *version => Ok(Some(Follows {
+                kept: self.state.kept(root).cloned().unwrap_or_default(),
+                incarnation: here.incarnation,
+                digest: Digest(here.digest),
+                tree: live.map(|root| root.tree.clone()),
+            })),
+            (_, Some(here)) => Err(format!("version {version} of {root} follows {}", here.version)),
             (_, None) => Err(format!("version {version} of {root}, which was never created")),
         }
     }
 }
 
+/// The state of a root that a commit follows.
+struct Follows {
+    kept: Kept,
+    incarnation: Incarnation,
+    digest: Digest,
+    tree: Option<Tree>,
+}
+
 /// Applies the edits of one root.
-fn edit_root(
+pub(super) fn edit_root(
     touched: &Touched,
     edits: &[Edit],
     mut tree: Option<Tree>,
@@ -292,9 +326,4 @@ fn edit_root(
         tree.stamp = stamp;
     }
     Ok(tree)
-}
-
-fn number(record: &Value, name: &str) -> Result<u64, String> {
-    let number = record.get(name).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
-    number.ok_or_else(|| format!("\"{name}\" must be a number from 0 to 2^63-1"))
 }

@@ -5,9 +5,12 @@ use crate::commit::{Incarnation, Position, TegaId};
 use crate::path::Key;
 use crate::tree::Version;
 
-use super::homes::Away;
-use super::watch::Lagging;
-use super::{Error, Store};
+use super::feed::Feed;
+use super::homes::{self, Away, Home};
+use super::shared::{Done, Submission};
+use super::snapshot::Snapshot;
+use super::state::Past;
+use super::{Error, Store, wait};
 
 /// How far a server has a root: two servers with equal ones have equal trees and histories up to there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,8 @@ pub struct Standing {
     pub incarnation: Incarnation,
     /// Its version.
     pub version: Version,
-    /// A hash chained over the records of all its commits.
+    /// A hash chained over the records of all its commits, see [`Digest`](crate::commit::Digest). 0 for a state of
+    /// which an older version kept none.
     pub digest: u64,
 }
 
@@ -35,123 +39,86 @@ pub enum Start {
 pub struct Sent {
     /// Its position at the home.
     pub position: Position,
-    /// Of the one that was given out before it: who has that one lacks none between.
+    /// Of the one that was given out before it, or where the feed began: who has that lacks none between.
     pub after: Position,
     /// Its record, projected to the roots of the feed.
     pub record: String,
 }
 
-/// The durable commits to some roots, in order, each once.
-pub struct Feed {
-    _todo: (),
-}
-
-impl Feed {
-    /// The next commit that is durable, if there is one. [`Lagging`]: begin a new feed.
-    pub fn next(&mut self) -> Result<Option<Sent>, Lagging> {
-        Ok(None)
-    }
-
-    /// The position up to which a replica that has all that was given out has everything.
-    pub fn position(&self) -> Position {
-        Position(0)
-    }
-
-    /// Whether something was held back because it isn't durable yet: [`Store::flush`] helps.
-    pub fn waits_for_disk(&self) -> bool {
-        false
-    }
-
-    /// All roots of the feed at [`Feed::position`], as lines for [`Incoming::line`], in pieces of about 32 KiB; made as
-    /// they are asked for, so that a large root isn't in memory twice.
-    pub fn snapshot(&self) -> Box<dyn Iterator<Item = String> + Send> {
-        Box::new(std::iter::empty())
-    }
-}
-
-/// A snapshot on its way in.
-pub struct Incoming {
-    _todo: (),
-}
-
-impl Incoming {
-    /// A snapshot of these roots, as their home has them.
-    pub fn new(_home: TegaId, _roots: Vec<Key>) -> Incoming {
-        Incoming { _todo: () }
-    }
-
-    /// Takes a line; the error says what is wrong with it.
-    pub fn line(&mut self, _line: &str) -> Result<(), String> {
-        Err("not there yet".into())
-    }
-
-    /// Everything has come.
-    pub fn finish(self) -> Result<Snapshot, String> {
-        Err("not there yet".into())
-    }
-}
-
-/// A whole snapshot, to be installed.
-pub struct Snapshot {
-    _todo: (),
-}
-
 impl Store {
     /// How far this server has a root, a deleted one too.
-    pub fn standing(&self, _root: &str) -> Option<Standing> {
-        None
+    pub fn standing(&self, root: &str) -> Option<Standing> {
+        self.shared().published().standing(root)
     }
 
     /// Begins to give out the commits to these roots, from what a replica has of each (`None`: nothing). `wake` is
     /// called after commits became visible or durable, by the committer's thread.
+    ///
+    /// Where a root's durability isn't `always`, it may wait for the disk once: not to be called by a `done` or `wake`.
+    /// If the disk refuses, the feed lags from the beginning.
     pub fn feed(
         &self,
-        _roots: Vec<Key>,
-        _known: &[(Key, Option<Standing>)],
-        _wake: impl Fn() + Send + Sync + 'static,
+        roots: Vec<Key>,
+        known: &[(Key, Option<Standing>)],
+        wake: impl Fn() + Send + Sync + 'static,
     ) -> (Feed, Start) {
-        (Feed { _todo: () }, Start::Resume)
+        let flush = || wait(|done| self.flush(done));
+        Feed::begin(self.shared(), roots, known, Box::new(wake), flush)
     }
 
     /// Applies records of a home in order, each with its version as it is. `done` is called once they are visible and,
     /// where their roots' durability is `always`, durable. [`Error::Diverged`]: a record doesn't follow from what is
-    /// here, and neither it nor those after it were applied.
+    /// here, and neither it nor those after it were applied. Other errors: none were, or as the disk says.
     pub fn follow(
         &self,
-        _home: &TegaId,
-        _records: Vec<String>,
+        home: &TegaId,
+        records: Vec<String>,
         done: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
-        done(Err(Error::Closed));
+        let weight = records.iter().map(|record| record.len() + 128).sum();
+        let home = home.clone();
+        self.ask(weight, Box::new(done), |done| Submission::Follow(home, records, done));
     }
 
     /// Replaces the snapshot's roots in one step, whatever they were. What they were is kept as one of the last three
     /// replaced states of each.
-    pub fn install(&self, _snapshot: Snapshot, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        done(Err(Error::Closed));
+    pub fn install(&self, snapshot: Snapshot, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        self.ask(0, Box::new(done), |done| Submission::Install(snapshot, done));
+    }
+
+    /// The states of a root that snapshots of its home replaced here, oldest first, three at the most.
+    pub fn replaced(&self, root: &str) -> Vec<Past> {
+        self.shared().published().replaced.get(root).map_or_else(Vec::new, |pasts| pasts.to_vec())
     }
 
     /// Makes durable what is visible, whatever the durability of its roots.
     pub fn flush(&self, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        done(Ok(()));
+        self.ask(0, Box::new(done), Submission::Flush);
     }
 
     /// Where this root's commits are made, or would be if it doesn't exist; [`Error::NoHome`]: nowhere.
-    pub fn home(&self, _root: &str) -> Result<super::Home, Error> {
-        Ok(super::Home::Here)
+    pub fn home(&self, root: &str) -> Result<Home, Error> {
+        homes::home(&self.shared().published(), &self.shared().options.role, root)
     }
 
     /// The roots that are recorded as another server's, in order.
     pub fn homes(&self) -> Vec<(Key, Away)> {
-        Vec::new()
+        let state = self.shared().published();
+        state.homes.iter().map(|(root, away)| (root.clone(), (**away).clone())).collect()
     }
 
     /// Records the homes of roots, `None`: here. Durable when `done` is called.
     pub fn set_homes(
         &self,
-        _homes: Vec<(Key, Option<Away>)>,
+        homes: Vec<(Key, Option<Away>)>,
         done: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
-        done(Ok(()));
+        self.ask(0, Box::new(done), |done| Submission::Homes(homes, done));
+    }
+
+    fn ask(&self, weight: usize, done: Done<()>, make: impl FnOnce(Done<()>) -> Submission) {
+        if let Err((error, done)) = self.shared().submit(weight, done, make) {
+            done(Err(error));
+        }
     }
 }

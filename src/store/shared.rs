@@ -3,10 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::homes::Away;
+use super::snapshot::Snapshot;
 use super::status::{Health, LogStatus};
 use super::{Error, Options, Receipt, SessionId, Transaction, overlay, pending, state, watch};
 use crate::commit::{Position, TegaId};
 use crate::log::{Compaction, CompactionError};
+use crate::path::Key;
 
 pub(super) type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 
@@ -16,6 +19,10 @@ pub(super) enum Submission {
     Compact(Done<()>),
     Compacted(Result<Compaction, CompactionError>),
     EndSession(SessionId, TegaId),
+    Follow(TegaId, Vec<String>, Done<()>),
+    Install(Snapshot, Done<()>),
+    Homes(Vec<(Key, Option<Away>)>, Done<()>),
+    Flush(Done<()>),
 }
 
 /// What waits for the committer.
@@ -30,7 +37,7 @@ pub(super) struct Queue {
 }
 
 /// What all handles, watches and the committer share. Each lock guards its own data and is held for moments; where two
-/// are needed: watches before published, overlay before sessions.
+/// are needed: watches before published and a queue of theirs, overlay before sessions.
 pub(super) struct Shared {
     pub(super) options: Options,
     /// There is a log.
@@ -40,6 +47,8 @@ pub(super) struct Shared {
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
     pub(super) published: Mutex<state::State>,
+    /// Everything up to here is on the disk.
+    pub(super) synced: Mutex<Position>,
     pub(super) watches: Mutex<watch::Watches>,
     pub(super) overlay: Mutex<overlay::Overlay>,
     pub(super) sessions: Mutex<Sessions>,
@@ -66,7 +75,11 @@ impl Drop for Guard {
         for submission in left {
             match submission {
                 Submission::Commit(_, done) | Submission::Clear(_, done) => done(Err(Error::Closed)),
-                Submission::Compact(done) => done(Err(Error::Closed)),
+                Submission::Compact(done)
+                | Submission::Follow(_, _, done)
+                | Submission::Install(_, done)
+                | Submission::Homes(_, done)
+                | Submission::Flush(done) => done(Err(Error::Closed)),
                 Submission::Compacted(_) | Submission::EndSession(..) => {}
             }
         }

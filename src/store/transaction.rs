@@ -71,6 +71,8 @@ pub enum Op {
         root: Key,
         /// A version, or, where negative, how many versions before the present one.
         back_to: i64,
+        /// The root's version that a `back_to` below 0 was resolved against; a deleted root has one too.
+        expect: Option<Expect>,
     },
 }
 
@@ -137,7 +139,7 @@ impl Transaction {
 
     /// Adds a rollback.
     pub fn rollback(mut self, root: Key, back_to: i64) -> Transaction {
-        self.ops.push(Op::Rollback { root, back_to });
+        self.ops.push(Op::Rollback { root, back_to, expect: None });
         self
     }
 
@@ -197,7 +199,9 @@ fn write_op(op: &Op, out: &mut impl Write) -> fmt::Result {
             write!(out, "delete {path}")?;
             expect
         }
-        Op::Rollback { root, back_to } => return writeln!(out, "rollback {back_to} {root}"),
+        Op::Rollback { root, back_to, expect: None } => return writeln!(out, "rollback {back_to} {root}"),
+        // Resolved anew for each try, so a retry differs in both numbers.
+        Op::Rollback { root, .. } => return writeln!(out, "rollback {root}"),
     };
     match expect {
         Some(Expect { version, incarnation: Some(i) }) => writeln!(out, " if {version} {i}"),

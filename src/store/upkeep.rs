@@ -7,13 +7,14 @@ use std::time::Instant;
 use super::committer::{Committer, answer};
 use super::compact::Contents;
 use super::event::{Change, Event};
+use super::install::ephemeral_only;
 use super::options::Durability;
 use super::requests::Requests;
 use super::state::State;
 use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Compaction, CompactionError};
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::system::now_ms;
 use crate::tree::Node;
 
@@ -39,6 +40,7 @@ impl Committer {
         }
         let mut state = State::new(Position(self.state.position.0 + 1));
         state.floor = state.position;
+        state.homes = self.state.homes.clone();
         let store = Incarnation::draw();
         let requests = Requests::forgotten_up_to(state.position);
         if let Some(log) = &mut self.log {
@@ -58,13 +60,7 @@ impl Committer {
             for (name, root) in self.state.live.iter() {
                 let path = Path::from_checked(vec![name.clone()]);
                 if let Some(present) = overlay.merge(&path, None) {
-                    let version = crate::tree::Version(0);
-                    let tree = crate::tree::Tree::new(crate::tree::Stamp::version(version));
-                    let kept = super::state::Kept::default();
-                    let incarnation = Incarnation::draw();
-                    let root =
-                        super::Root { version, incarnation, tree, present, ephemeral_only: true, kept };
-                    state.live = state.live.insert(name.clone(), Arc::new(root)).0;
+                    state.live = state.live.insert(name.clone(), Arc::new(ephemeral_only(present))).0;
                 }
                 if !root.ephemeral_only {
                     let before = Some(Node::Container(root.tree.top.clone()));
@@ -74,7 +70,7 @@ impl Committer {
         }
         self.requests = requests;
         self.store = store;
-        let event = Event {
+        let mut event = Event {
             position: Some(state.position),
             time_ms: now_ms(),
             by,
@@ -84,11 +80,18 @@ impl Committer {
             durable: self.log.is_some(),
             created: Vec::new(),
             request: None,
+            origin: None,
+            breaks: Vec::new(),
         };
         let receipt =
             Receipt { position: state.position, versions: Vec::new(), durable: event.durable, applied: true };
+        let names = |state: &State| -> Vec<Key> {
+            let dead = state.dead.iter().map(|(name, _)| name);
+            state.live.iter().map(|(name, _)| name).chain(dead).cloned().collect()
+        };
+        event.breaks = names(&self.state);
         self.state = state;
-        self.synced = self.state.position;
+        self.synced_all();
         self.show(&[Arc::new(event)]);
         self.report();
         answer(done, Ok(receipt));
@@ -156,7 +159,8 @@ impl Committer {
             Ok(compacted) => {
                 ::log::info!("log compacted from {} to {} bytes", compacted.before, compacted.after);
                 self.replaced(compacted.after);
-                self.synced = self.state.position;
+                self.synced_all();
+                self.wake_held();
                 Ok(())
             }
             Err(error) => {

@@ -4,12 +4,13 @@
 //! is formatted and no regex is run in its thread. A queue that overflows is dropped whole and the watch is `Lagging`
 //! for good: its owner starts again from a position or version that it knows.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::event::{Channel, Event, Notice, notices};
+use super::feed::FeedQueue;
 use super::options::Durability;
 use super::state::{Past, State, View};
 use super::{Error, Shared};
@@ -109,6 +110,9 @@ pub(super) struct Watches {
     any_root: Vec<Arc<Queue>>,
     count: usize,
     next: u64,
+    feeds: HashMap<Key, Vec<Arc<FeedQueue>>>,
+    /// The feeds that got a commit which isn't durable yet, by their ids.
+    held: BTreeMap<u64, Arc<FeedQueue>>,
 }
 
 impl Watches {
@@ -147,6 +151,61 @@ impl Watches {
         for queue in self.any_root.iter().filter(|queue| !mine(queue)) {
             if queue.push(event) {
                 wake.push(queue.clone());
+            }
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Queues a commit with the feeds of its roots, and ends those whose roots' history it ends; `wake` gets those that
+    /// are to be woken after it.
+    pub(super) fn feed(&mut self, event: &Arc<Event>, wake: &mut Vec<Arc<FeedQueue>>) {
+        if self.feeds.is_empty() {
+            return;
+        }
+        if !event.breaks.is_empty() {
+            let ended = event.breaks.iter().filter_map(|root| self.feeds.get(root)).flatten();
+            return wake.extend(ended.filter(|feed| feed.end()).cloned());
+        }
+        // One root is the rule, and then nobody can be met twice.
+        let mut met: BTreeSet<u64> = BTreeSet::new();
+        for (root, ..) in &event.roots {
+            for feed in self.feeds.get(root).into_iter().flatten() {
+                if event.roots.len() > 1 && !met.insert(feed.id) {
+                    continue;
+                }
+                if !event.durable {
+                    self.held.insert(feed.id, feed.clone());
+                }
+                if feed.push(event) {
+                    wake.push(feed.clone());
+                }
+            }
+        }
+    }
+
+    /// The feeds that may go on, now that everything is durable.
+    pub(super) fn take_held(&mut self) -> Vec<Arc<FeedQueue>> {
+        std::mem::take(&mut self.held).into_values().collect()
+    }
+
+    pub(super) fn file_feed(&mut self, feed: &Arc<FeedQueue>) {
+        for root in feed.roots() {
+            self.feeds.entry(root.clone()).or_default().push(feed.clone());
+        }
+    }
+
+    pub(super) fn drop_feed(&mut self, feed: &FeedQueue) {
+        self.held.remove(&feed.id);
+        for root in feed.roots() {
+            if let Some(feeds) = self.feeds.get_mut(root) {
+                feeds.retain(|other| other.id != feed.id);
+                if feeds.is_empty() {
+                    self.feeds.remove(root);
+                }
             }
         }
     }

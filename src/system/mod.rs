@@ -5,6 +5,8 @@
 //!
 //! The clock is information for people only: a router boots in 1970, so nothing is ever ordered or judged by it.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Milliseconds since 1970 by this machine's clock; 0 where that is before.
 pub fn now_ms() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
@@ -19,6 +21,17 @@ pub fn ram_kib() -> Option<u64> {
 pub fn resident_kib(pid: Option<u64>) -> Option<u64> {
     let pid = pid.map_or_else(|| "self".to_string(), |pid| pid.to_string());
     kib(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// How many descriptors this process may have; the limit is raised to 65,600 or as far as the system allows.
+pub fn descriptors() -> u64 {
+    const WANTED: u64 = 65_600;
+    let now = getrlimit(Resource::Nofile);
+    let soft = now.current.unwrap_or(WANTED);
+    let wanted = now.maximum.unwrap_or(WANTED).min(WANTED);
+    let raised = soft < wanted
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum }).is_ok();
+    if raised { wanted } else { soft }
 }
 
 /// This machine's name, or nothing.

@@ -2,15 +2,42 @@
 //!
 //! An [`Access`] says what somebody may read, write, call and listen to. The door finds it once for each request or
 //! session; everything behind the door asks it and never looks at a secret.
+//!
+//! A token is a text of the form `tega_NAME_` and 64 hex digits, 256 random bits. Who has it may do what the line of
+//! this name in the token file says ([`file`]). [`Tokens`] are all of them in a running server, which reads the file
+//! again at SIGHUP: who holds an access of a token that is gone or changed is told by [`Access::on_revoked`], and lets
+//! go. An access of a line that stayed the same stays the same one, so those sessions go on.
+//!
+//! **How it fails.** On the safe side. A file that can't be read, that others could read or change, or that has a line
+//! or a field that isn't understood is refused as a whole, with the line; a running server then keeps what it has. So
+//! it does when the file is gone: only a server that never asked for tokens goes on without. An empty file lets nobody
+//! in but those on the local socket.
+//!
+//! Secrets are never kept, logged, or repeated in an error: the file has a salted hash of each, and no type here
+//! shows one.
+//!
+//! It isn't a user database: no passwords, groups or expiry. It doesn't know connections, addresses beyond those of
+//! original servers, or how many wrong tokens somebody tried: that's the door's.
 
+mod cidr;
+pub mod file;
+mod line;
 mod pass;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
 use crate::commit::TegaId;
 use crate::path::Path;
+pub use cidr::Cidr;
+pub use file::TokenError;
+pub use line::{Line, grant_path, shown};
 pub use pass::Alarm;
 use pass::Pass;
+pub use tokens::{Denied, Reloaded, Tokens};
 
 /// What somebody may do. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,7 +47,7 @@ pub struct Access {
 }
 
 /// What a token allows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// The token's name.
     pub name: String,

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
-    ("token", &["commit", "path"]),
+    ("token", &["commit", "path", "value"]),
     ("log", &[]),
     ("store", &["commit", "log", "path", "system", "tree", "value"]),
     ("api", &["commit", "path", "store", "value"]),
@@ -28,12 +28,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "session", "store", "system"]),
+    ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
+    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system"]),
     (
         "cli",
         &[
-            "api", "client", "commit", "daemon", "log", "message", "migrate", "path", "store", "system",
-            "tree", "value", "yaml",
+            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
+            "system", "tree", "value", "yaml",
         ],
     ),
 ];

@@ -12,7 +12,9 @@
 //!
 //! It isn't a load test: it stops after seconds and holds nothing against the server.
 
+mod fleet;
 mod http;
+mod local;
 mod notify;
 mod stats;
 mod stream;
@@ -27,12 +29,12 @@ use super::fault::Fault;
 use super::flags::Flag;
 use super::parse::Typed;
 use super::remote;
-use super::show::{Form, Out};
+use super::show::{Form, Out, note};
 use crate::api::route::Route;
 use crate::client::Target;
 use crate::client::http::{Client, Request, request_id};
 use crate::path::{Key, Path};
-use crate::system::resident_kib;
+use crate::system::{descriptors, resident_kib};
 use crate::value::Value;
 use stats::{Row, Samples};
 
@@ -100,6 +102,9 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         None => remote::target(typed)?,
     };
     let pid = server_pid(&target)?;
+    if typed.args.first().is_some() {
+        return of_fleet(typed, out, &target, pid);
+    }
     let mut rows = Vec::new();
     let mut run = |row: &mut dyn FnMut() -> Result<(Samples, Duration), String>, name: [String; 4]| {
         let measured = row().map_err(|why| Fault::error(format!("{target}: {}: {why}", name.join(" "))))?;
@@ -153,6 +158,28 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         }
     }
     show(typed, out, &rows)
+}
+
+/// `tega bench fleet`
+fn of_fleet(typed: &Typed, out: &mut Out, target: &Target, pid: Option<i64>) -> Result<(), Fault> {
+    if let Some(word) = typed.args.iter().find(|word| *word != "fleet") {
+        return Err(Fault::usage(format!("bench {word}: fleet or nothing wanted")));
+    }
+    let locals = match typed.number(Flag::Locals)?.unwrap_or(1_000) {
+        locals @ 1..=100_000 => locals,
+        _ => return Err(Fault::usage("--locals: 1 to 100000 wanted")),
+    };
+    // As the door does: a link each.
+    descriptors();
+    let rss = || pid.and_then(|pid| resident_kib(Some(u64::try_from(pid).ok()?)));
+    let figures = fleet::run(target, locals, rss).map_err(|why| Fault::error(format!("{target}: {why}")))?;
+    show(typed, out, &figures.rows)?;
+    if let Some((before, after)) = figures.memory {
+        let each = after.saturating_sub(before) as f64 / locals as f64;
+        note(&format!("memory of the server: {before} KiB without links, {after} KiB with {locals} idle: {each:.1} KiB each"));
+    }
+    note(&format!("in the storm {} attempts were turned away or broke", figures.turned_away));
+    Ok(())
 }
 
 fn show(typed: &Typed, out: &mut Out, rows: &[Row]) -> Result<(), Fault> {

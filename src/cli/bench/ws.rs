@@ -27,11 +27,20 @@ pub(super) struct Peer {
 impl Peer {
     /// Connects and says who it is.
     pub(super) async fn open(target: &Target, id: &str) -> Result<Peer, String> {
+        let mut peer = Peer::connect(target, PUBSUB, 16 << 10).await?;
+        peer.say(&format!("SESSION {id} local 2"));
+        peer.flush().await?;
+        while !peer.next(|text| text.starts_with("SESSIONACK")).await? {}
+        Ok(peer)
+    }
+
+    /// Connects, and reads so many bytes at once.
+    pub(super) async fn connect(target: &Target, url_path: &str, read: usize) -> Result<Peer, String> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
         let mut stream = Stream::connect(target).await?;
-        stream.send(frames::handshake(&target.host(), PUBSUB, nonce).as_bytes()).await?;
-        let (mut head, mut buf) = (Vec::new(), vec![0; 16 << 10]);
+        stream.send(frames::handshake(&target.host(), url_path, nonce).as_bytes()).await?;
+        let (mut head, mut buf) = (Vec::new(), vec![0; read]);
         let used = loop {
             if let Some(used) = frames::handshake_answer(&head, nonce)? {
                 break used;
@@ -41,11 +50,7 @@ impl Peer {
         };
         let mut decoder = Decoder::default();
         decoder.push(head.get(used..).unwrap_or_default());
-        let mut peer = Peer { stream, decoder, out: Vec::new(), buf };
-        peer.say(&format!("SESSION {id} local 2"));
-        peer.flush().await?;
-        while !peer.next(|text| text.starts_with("SESSIONACK")).await? {}
-        Ok(peer)
+        Ok(Peer { stream, decoder, out: Vec::new(), buf })
     }
 
     /// A frame, to be sent with the next flush.

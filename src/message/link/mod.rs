@@ -8,10 +8,10 @@
 //! | `LINK tega_id instance⏎HELLO` | the local, first | who it is, which run of it, what it has of the roots that it follows and serves |
 //! | `LINKED tega_id⏎WELCOME` | the global's answer | what it has of the served roots, which it refused, which it hands over |
 //! | `BEGIN position⏎{"roots":[…]}` | source | commits follow, the first after this position |
-//! | `SNAPSHOT position⏎{"roots":[…]}`, `LINES⏎line⏎…`, `SNAPPED position` | source | all of these roots as they are at this position |
+//! | `SNAPSHOT position⏎{"roots":[…]}`, `LINES⏎line⏎…`, `SNAPPED position crc` | source | all of these roots as they are at this position; the CRC-32 of all LINES' bodies |
 //! | `COMMIT position after⏎RECORD` | source | a commit, and the position of the one before it |
 //! | `PART⏎text` | source | the beginning of the body of the next LINES or COMMIT, which is too long for one frame |
-//! | `AT position` | source | all that there is up to here was sent |
+//! | `AT position after` | source | all that there is up to here was sent; `after` as in a COMMIT |
 //! | `ACK position` | follower | all up to here is applied |
 //! | `RESYNC⏎{"known":STANDINGS}` | follower | begin anew, from what I have |
 //! | `WRITE seq tega_id⏎BODY`, `FRESH seq root`, `CALL seq tega_id path⏎BODY` | both | a request |
@@ -45,6 +45,9 @@ pub const PROTOCOL: u32 = 1;
 /// The longest body of a LINES or COMMIT in one frame, in bytes; what is longer goes ahead in [`Frame::Part`]s.
 pub const MAX_PIECE: usize = 256 << 10;
 
+/// The longest body of a LINES or COMMIT with all its PARTs, in bytes: the log's longest record.
+pub const MAX_BODY: usize = 16 << 20;
+
 /// A frame, borrowed from its text.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the words of the grammar; the chapter has them")]
@@ -54,10 +57,10 @@ pub enum Frame<'a> {
     Begin { position: Position, roots: Vec<Key> },
     Snapshot { position: Position, roots: Vec<Key> },
     Lines { lines: &'a str },
-    Snapped { position: Position },
+    Snapped { position: Position, crc: u32 },
     Commit { position: Position, after: Position, record: &'a str },
     Part { text: &'a str },
-    At { position: Position },
+    At { position: Position, after: Position },
     Ack { position: Position },
     Resync { known: body::Standings },
     Write { seq: u32, tega_id: Option<TegaId>, body: &'a str },
@@ -97,12 +100,12 @@ impl<'a> Frame<'a> {
                 Frame::Snapshot { position: words.position()?, roots: body::read_root_list(body()?)? }
             }
             "LINES" => Frame::Lines { lines: body()? },
-            "SNAPPED" => Frame::Snapped { position: words.position()? },
+            "SNAPPED" => Frame::Snapped { position: words.position()?, crc: words.crc()? },
             "COMMIT" => {
                 Frame::Commit { position: words.position()?, after: words.position()?, record: body()? }
             }
             "PART" => Frame::Part { text: body()? },
-            "AT" => Frame::At { position: words.position()? },
+            "AT" => Frame::At { position: words.position()?, after: words.position()? },
             "ACK" => Frame::Ack { position: words.position()? },
             "RESYNC" => Frame::Resync { known: body::read_known(body()?)? },
             "WRITE" => Frame::Write { seq: words.seq()?, tega_id: words.caller()?, body: body()? },
@@ -134,7 +137,9 @@ impl<'a> Frame<'a> {
     pub fn is_replication(&self) -> bool {
         use Frame::*;
         match self {
-            Link { .. } | Linked { .. } | Begin { .. } | Snapshot { .. } | Lines { .. } | Snapped { .. } => true,
+            Link { .. } | Linked { .. } | Begin { .. } | Snapshot { .. } | Lines { .. } | Snapped { .. } => {
+                true
+            }
             Commit { .. } | Part { .. } | At { .. } | Ack { .. } | Resync { .. } => true,
             Write { .. } | Fresh { .. } | Call { .. } | Done { .. } => false,
             Publish { .. } | Listen { .. } | Notify { .. } | Presence { .. } => false,
@@ -171,6 +176,15 @@ impl<'a> Words<'a> {
         }
     }
 
+    fn crc(&mut self) -> Result<u32, BadFrame> {
+        let word = self.word("a checksum")?;
+        let digits = word.len() == 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        match u32::from_str_radix(word, 16) {
+            Ok(crc) if digits => Ok(crc),
+            _ => self.wrong(word, "a checksum of 8 hex digits wanted"),
+        }
+    }
+
     fn seq(&mut self) -> Result<u32, BadFrame> {
         let word = self.word("a seq")?;
         seq(word)
@@ -190,7 +204,8 @@ impl<'a> Words<'a> {
 
     fn instance(&mut self) -> Result<Incarnation, BadFrame> {
         let word = self.word("an instance")?;
-        body::hex16(word).map_or_else(|| self.wrong(word, "an instance of 16 hex digits wanted"), |n| Ok(Incarnation(n)))
+        body::hex16(word)
+            .map_or_else(|| self.wrong(word, "an instance of 16 hex digits wanted"), |n| Ok(Incarnation(n)))
     }
 
     fn path(&mut self) -> Result<Path, BadFrame> {
@@ -254,9 +269,9 @@ pub fn lines(lines: &str) -> String {
     format!("LINES\n{lines}")
 }
 
-/// `SNAPPED position`
-pub fn snapped(position: Position) -> String {
-    format!("SNAPPED {position}")
+/// `SNAPPED position crc`
+pub fn snapped(position: Position, crc: u32) -> String {
+    format!("SNAPPED {position} {crc:08x}")
 }
 
 /// `COMMIT position after⏎RECORD`; the record of at most [`MAX_PIECE`] bytes.
@@ -273,26 +288,17 @@ pub fn part(text: &str) -> String {
 pub fn pieces(body: &str) -> (Vec<&str>, &str) {
     let (mut parts, mut rest) = (Vec::new(), body);
     while rest.len() > MAX_PIECE {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary_at(MAX_PIECE));
+        let end = (0..=MAX_PIECE).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
+        let (piece, after) = rest.split_at(end);
         parts.push(piece);
         rest = after;
     }
     (parts, rest)
 }
 
-trait FloorChar {
-    fn floor_char_boundary_at(&self, at: usize) -> usize;
-}
-
-impl FloorChar for str {
-    fn floor_char_boundary_at(&self, at: usize) -> usize {
-        (0..=at).rev().find(|at| self.is_char_boundary(*at)).unwrap_or(0)
-    }
-}
-
-/// `AT position`
-pub fn at(position: Position) -> String {
-    format!("AT {position}")
+/// `AT position after`
+pub fn at(position: Position, after: Position) -> String {
+    format!("AT {position} {after}")
 }
 
 /// `ACK position`

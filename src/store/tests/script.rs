@@ -191,7 +191,7 @@ fn op(words: &[&str]) -> Op {
             Op::Put { path: path(at), value: json(value), expect, ephemeral: *verb == "lease" }
         }
         ["del", at] => Op::Delete { path: path(at), expect },
-        ["rollback", root, n] => Op::Rollback { root: (*root).into(), back_to: n.parse().unwrap() },
+        ["rollback", root, n] => Op::Rollback { root: (*root).into(), back_to: n.parse().unwrap(), expect },
         other => panic!("no such command: {other:?}"),
     }
 }

@@ -1,0 +1,181 @@
+//! A link as the hub sees it: requests go in from any thread, and how it is doing can be asked at any time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Replication;
+use super::mailbox::{End, Mailbox};
+use super::presence::Received;
+use super::requests::{Requests, Tell, Waits};
+use crate::api::error::Refusal;
+use crate::commit::TegaId;
+use crate::hub::{LinkInfo, LinkedRoot, Remote, RemoteDone as Done};
+use crate::message::link;
+use crate::path::{Key, Path};
+use crate::store::{Channel, Receipt, SessionId, Store, Transaction};
+use crate::value::Value;
+
+/// Milliseconds by a clock that never goes back.
+#[derive(Clone, Copy)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn ms(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn instant(self, ms: u64) -> Instant {
+        self.0 + Duration::from_millis(ms)
+    }
+}
+
+/// The machine of a link, and when something was last heard: its task works on it, others look.
+pub(super) struct State {
+    pub(super) machine: Replication,
+    pub(super) heard: u64,
+}
+
+/// A link whose handshake is done.
+pub(super) struct Link {
+    pub(super) own: TegaId,
+    pub(super) peer: TegaId,
+    pub(super) address: String,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// By `clock`.
+    pub(super) since: u64,
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) requests: Mutex<Requests>,
+    pub(super) received: Arc<Mutex<Received>>,
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that runs under a lock of a link panics, and a stale value beats a dead server.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    fn ask(&self, waits: Waits, frame: impl FnOnce(u32) -> String) {
+        // The lock is held over the push, so that requests are sent in the order of their numbers.
+        let mut requests = locked(&self.requests);
+        let refused = match requests.begin(waits, Instant::now()) {
+            Err(tell) => Some(tell),
+            Ok(seq) if self.mailbox.request(seq, frame(seq)) => None,
+            Ok(seq) => {
+                let message =
+                    format!("too much waits for the link to {}; nothing happened, try again", self.peer);
+                requests.refuse(seq, Refusal::new("too_many", message))
+            }
+        };
+        drop(requests);
+        tell(refused);
+    }
+
+    /// Tells those whose commits this server shows by now.
+    pub(super) fn applied(&self) {
+        let here = |root: &Key| self.store.standing(root).map(|s| (s.incarnation, s.version));
+        let told = locked(&self.requests).applied(here);
+        tell(told);
+    }
+}
+
+/// Runs what is to be told, where no lock is held.
+pub(super) fn tell(tells: impl IntoIterator<Item = Tell>) {
+    tells.into_iter().for_each(|tell| tell());
+}
+
+impl Remote for Link {
+    fn tega_id(&self) -> &TegaId {
+        &self.peer
+    }
+
+    fn write(&self, transaction: Transaction, done: Done<Receipt>) {
+        let body = link::body::write(&transaction);
+        self.ask(Waits::Write(done), |seq| link::write(seq, transaction.by.as_ref(), &body));
+    }
+
+    fn fresh(&self, root: &Key, done: Done<()>) {
+        self.ask(Waits::Fresh(done), |seq| link::fresh(seq, root));
+    }
+
+    fn call(&self, caller: &TegaId, path: &Path, arguments: &Value, time: Duration, done: Done<Value>) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let body = link::body::call(arguments, ms);
+        self.ask(Waits::Call(time, done), |seq| link::call(seq, Some(caller), path, &body));
+    }
+
+    fn publish(&self, from: &TegaId, channel: &str, body: &Value) {
+        self.mailbox.tell(link::publish(channel, from, &body.to_string()));
+    }
+
+    fn listen(&self, channel: &Channel, on: bool) {
+        self.mailbox.tell(link::listen(channel, on));
+    }
+
+    fn owns(&self, session: SessionId) -> bool {
+        locked(&self.received).owns(session)
+    }
+
+    fn end(&self, reason: &str) {
+        let code = super::Code::HomesChanged.number();
+        self.mailbox.end(End { code, reason: reason.into() });
+    }
+
+    fn info(&self) -> LinkInfo {
+        let sessions = locked(&self.received).owners();
+        let now = self.clock.ms();
+        let state = locked(&self.state);
+        let machine = &state.machine;
+        let here = |root: &Key| self.store.standing(root).map(|s| (s.incarnation, s.version));
+        let followed = machine.followed(now);
+        let mut roots: Vec<LinkedRoot> = Vec::new();
+        for root in machine.follows() {
+            let here = here(root);
+            let caught_up = followed.stale_ms == 0;
+            roots.push(LinkedRoot {
+                name: root.clone(),
+                home: self.peer.clone(),
+                here,
+                there: here.filter(|_| caught_up).map(|(_, version)| version),
+                stale_ms: Some(followed.stale_ms),
+                refused: None,
+            });
+        }
+        for root in machine.sends() {
+            roots.push(LinkedRoot {
+                name: root.clone(),
+                home: self.own.clone(),
+                here: here(root),
+                there: machine.version_there(root),
+                stale_ms: None,
+                refused: None,
+            });
+        }
+        for refused in machine.refused() {
+            roots.push(LinkedRoot {
+                name: refused.root.clone(),
+                home: refused.home.clone().unwrap_or_else(|| self.peer.clone()),
+                here: here(&refused.root),
+                there: None,
+                stale_ms: None,
+                refused: Some(refused.reason.clone()),
+            });
+        }
+        roots.sort_by(|a, b| a.name.cmp(&b.name));
+        LinkInfo {
+            tega_id: self.peer.clone(),
+            address: self.address.clone(),
+            up: true,
+            since_s: now.saturating_sub(self.since) / 1000,
+            problem: machine.problem().map(str::to_string),
+            silent_ms: now.saturating_sub(state.heard),
+            sessions,
+            roots,
+        }
+    }
+}

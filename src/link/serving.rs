@@ -1,0 +1,139 @@
+//! Requests of the other end: each is checked against its token, done here, and answered once.
+
+use std::sync::Arc;
+
+use super::mailbox::Mailbox;
+use super::work::Context;
+use crate::api::error::Refusal;
+use crate::commit::{Incarnation, TegaId};
+use crate::message::body::{write_receipt, write_roots};
+use crate::message::link;
+use crate::path::{Key, Path};
+use crate::store::{Op, Receipt, Store, Transaction};
+use crate::token::Access;
+use crate::tree::Version;
+
+/// What a request of the other end needs.
+pub(super) struct Serving<'a> {
+    pub(super) context: &'a Context,
+    pub(super) mailbox: &'a Arc<Mailbox>,
+    pub(super) peer: &'a TegaId,
+    pub(super) access: &'a Access,
+}
+
+impl Serving<'_> {
+    /// Opens a request, and returns what answers it, from any thread. `None`: it was refused.
+    fn open(&self, seq: u32) -> Option<impl FnOnce(Result<String, Refusal>) + Send + 'static> {
+        let mailbox = self.mailbox.clone();
+        let answer = move |outcome: Result<String, Refusal>| {
+            let body = outcome.unwrap_or_else(|refusal| refusal.to_json());
+            mailbox.answer(link::done(seq, &body));
+        };
+        if self.mailbox.serve() {
+            return Some(answer);
+        }
+        let message = "too many requests of this link are under way; nothing happened, try again";
+        answer(Err(Refusal::new("too_many", message)));
+        None
+    }
+
+    fn forbidden(&self, what: &str, path: &Path) -> Refusal {
+        let message = format!("the link's token doesn't let {} {what} {path}", self.peer);
+        Refusal::new("forbidden", message).at(path)
+    }
+
+    /// Commits here what a client of the other end wants.
+    pub(super) fn write(&self, seq: u32, by: Option<TegaId>, body: &str) {
+        let Some(answer) = self.open(seq) else { return };
+        let transaction = match self.transaction(by, body) {
+            Ok(transaction) => transaction,
+            Err(refusal) => return answer(Err(refusal)),
+        };
+        let store = self.context.store.clone();
+        let weak = store.clone();
+        store.submit(transaction, move |outcome| match outcome {
+            Ok(receipt) => {
+                if !receipt.durable {
+                    // It goes over the link once it is, and the caller waits for it there.
+                    weak.flush(|_| {});
+                }
+                answer(Ok(receipt_body(&weak, &receipt)));
+            }
+            Err(error) => answer(Err(error.into())),
+        });
+    }
+
+    fn transaction(&self, by: Option<TegaId>, body: &str) -> Result<Transaction, Refusal> {
+        let writes = link::body::read_write(body)?;
+        for op in &writes.ops {
+            let path = match op {
+                Op::Put { ephemeral: true, path, .. } => {
+                    let message =
+                        "an ephemeral node is put where its session is, and crosses a link by itself";
+                    return Err(Refusal::bad(message).at(path));
+                }
+                Op::Put { path, .. } | Op::Delete { path, .. } => path.clone(),
+                Op::Rollback { root, .. } => Path::from_checked(vec![root.clone()]),
+            };
+            if !self.access.may_write(&path) {
+                return Err(self.forbidden("write", &path));
+            }
+        }
+        let (request_id, durable) = (writes.request_id, writes.durable);
+        Ok(Transaction { by, session: None, ops: writes.ops, request_id, durable })
+    }
+
+    /// Says how far this server has a root, once that is durable and so on its way.
+    pub(super) fn fresh(&self, seq: u32, root: Key) {
+        let Some(answer) = self.open(seq) else { return };
+        let path = Path::from_checked(vec![root.clone()]);
+        if !self.access.may_read(&path) {
+            return answer(Err(self.forbidden("read", &path)));
+        }
+        let stands = self.context.store.standing(&root).map(|s| (s.incarnation, s.version));
+        self.context.store.flush(move |outcome| {
+            answer(match outcome {
+                Ok(()) => {
+                    let stands = stands.iter().map(|(incarnation, version)| (&root, *incarnation, *version));
+                    Ok(link::body::versions(stands))
+                }
+                Err(error) => Err(error.into()),
+            });
+        });
+    }
+
+    /// Calls a function here, or beyond another link; never back over this one.
+    pub(super) fn call(&self, seq: u32, by: Option<&TegaId>, path: &Path, body: &str) {
+        let Some(answer) = self.open(seq) else { return };
+        if !self.access.may_call(path) {
+            return answer(Err(self.forbidden("call", path)));
+        }
+        match link::body::read_call(body) {
+            Err(refusal) => answer(Err(refusal)),
+            Ok((arguments, _)) => {
+                self.context.hub.call_by(Some(self.peer), by, path, &arguments, move |outcome| {
+                    answer(match outcome {
+                        Ok(value) => Ok(link::body::result(&value)),
+                        Err(error) => Err(error.into()),
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// The receipt, and how far the home has its roots: `{"versions":…,"position":N,"durable":…,"roots":{…}}`.
+fn receipt_body(store: &Store, receipt: &Receipt) -> String {
+    let mut body = String::new();
+    write_receipt(receipt, &mut body);
+    body.pop();
+    body.push_str(",\"roots\":");
+    let stands: Vec<(&Key, Incarnation, Version)> = receipt
+        .versions
+        .iter()
+        .filter_map(|(root, version)| Some((root, store.standing(root)?.incarnation, *version)))
+        .collect();
+    write_roots(stands.into_iter(), &mut body);
+    body.push('}');
+    body
+}
