@@ -7,8 +7,11 @@
 //! Nothing here does anything: there's no socket, no store and no answer. A target that can't be understood is a
 //! [`error::Refusal`] with what was wrong and what to write instead, never a guess.
 //!
+//! [`allow`] says what each call needs of a token, since that belongs to the contract as well.
+//!
 //! It isn't the WebSocket's grammar; that is `message`.
 
+pub mod allow;
 pub mod error;
 pub mod query;
 pub mod route;

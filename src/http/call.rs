@@ -2,6 +2,7 @@
 
 use super::node::{committed, request_id, session};
 use super::{Context, Reply, Request, homes, info};
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
@@ -17,19 +18,20 @@ pub(super) fn handle(
     route: Route,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let plain = |outcome: Result<Receipt, Error>| match outcome {
+    let access = request.access.clone();
+    let plain = move |outcome: Result<Receipt, Error>| match outcome {
         Ok(receipt) => committed(&receipt),
-        Err(error) => Reply::refusal(&error.into()),
+        Err(error) => Reply::refusal(&allow::told(&access, error.into())),
     };
     match route {
         Route::Begin { by } => done(match context.store.begin(by) {
             Ok(txid) => Reply::json(format!("{{\"txid\":{}}}", Value::from(txid))),
             Err(error) => Reply::refusal(&error.into()),
         }),
-        Route::Candidate { txid, internal } => candidate(context, &txid, internal, done),
-        Route::Cancel { txid } => done(match context.store.take(&txid) {
-            Ok(_) => Reply::empty(200),
-            Err(error) => Reply::refusal(&error.into()),
+        Route::Candidate { txid, internal } => candidate(context, request, &txid, internal, done),
+        Route::Cancel { txid } => done(match cancel(context, request, &txid) {
+            Ok(()) => Reply::empty(200),
+            Err(refusal) => Reply::refusal(&refusal),
         }),
         Route::Commit { txid, durable } => commit(context, request, &txid, durable, done),
         Route::Rollback { by, root, back_to, durable } => {
@@ -37,8 +39,12 @@ pub(super) fn handle(
             transaction.durable = durable;
             transaction.ops.push(Op::Rollback { root, back_to, expect: None });
             transaction.request_id = request_id(&request.headers);
+            let access = request.access.clone();
             context.hub.submit(transaction, move |outcome| {
-                done(outcome.map_or_else(|refusal| Reply::refusal(&refusal), |receipt| committed(&receipt)));
+                done(outcome.map_or_else(
+                    |refusal| Reply::refusal(&allow::told(&access, refusal)),
+                    |receipt| committed(&receipt),
+                ));
             });
         }
         Route::Clear { by } => context.store.clear(by, move |outcome| done(plain(outcome))),
@@ -64,7 +70,7 @@ pub(super) fn handle(
             let refusal = Refusal::new("upgrade_required", message);
             done(Reply::refusal(&refusal).with("Sec-WebSocket-Version", "13"));
         }
-        route => info::handle(context, route, done),
+        route => info::handle(context, &request.access, route, done),
     }
 }
 
@@ -79,6 +85,7 @@ fn commit(
     let prepare = || -> Result<Transaction, Refusal> {
         let request_id = request_id(&request.headers);
         let queued = context.store.queued(txid)?;
+        allow::transaction(&request.access, &queued)?;
         let session = if queued.ops.iter().any(|op| matches!(op, Op::Put { ephemeral: true, .. })) {
             Some(session(context, &queued.by)?)
         } else {
@@ -86,13 +93,17 @@ fn commit(
         };
         // Taken out last, so that a refusal above leaves it to be mended and committed.
         let taken = context.store.take(txid)?;
+        // Another request may have added to it just now.
+        allow::transaction(&request.access, &taken)?;
         Ok(Transaction { session, request_id, durable: durable || taken.durable, ..taken })
     };
+    let access = request.access.clone();
     match prepare() {
         Ok(transaction) => context.hub.submit(transaction, move |outcome| {
             done(match outcome {
                 Ok(receipt) => committed(&receipt),
                 Err(refusal) => {
+                    let refusal = allow::told(&access, refusal);
                     let status = if refusal.code == "conflict" { 406 } else { refusal.status };
                     Reply::refusal(&Refusal { status, ..refusal })
                 }
@@ -102,17 +113,34 @@ fn commit(
     }
 }
 
+/// Drops what was queued.
+fn cancel(context: &Context, request: &Request<'_>, txid: &str) -> Result<(), Refusal> {
+    allow::transaction(&request.access, &context.store.queued(txid)?)?;
+    context.store.take(txid)?;
+    Ok(())
+}
+
 /// `{root: tree}` as the commit would leave it; null for a root that it deletes.
-fn candidate(context: &Context, txid: &str, internal: bool, done: impl FnOnce(Reply) + Send + 'static) {
-    let roots = context.store.queued(txid).and_then(|transaction| context.store.preview(&transaction));
-    let roots = match roots {
-        Ok(roots) => roots,
-        Err(error) => return done(Reply::refusal(&error.into())),
+fn candidate(
+    context: &Context,
+    request: &Request<'_>,
+    txid: &str,
+    internal: bool,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let preview = || -> Result<_, Refusal> {
+        let transaction = context.store.queued(txid)?;
+        allow::transaction(&request.access, &transaction)?;
+        context.store.preview(&transaction).map_err(|error| allow::told(&request.access, error.into()))
     };
-    let store = context.store.clone();
+    let roots = match preview() {
+        Ok(roots) => roots,
+        Err(refusal) => return done(Reply::refusal(&refusal)),
+    };
+    let (store, access) = (context.store.clone(), request.access.clone());
     context.heavy.run(move || {
         let mut out = String::new();
-        done(match write_candidate(&store, &roots, internal, &mut out) {
+        done(match write_candidate(&store, &access, roots, internal, &mut out) {
             Ok(()) => Reply::json(out),
             Err(refusal) => Reply::refusal(&refusal),
         });

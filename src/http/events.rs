@@ -4,7 +4,8 @@
 //! WebSocket's NOTIFY says it plus `root`, `inc`, `version` and `position`. The `id` is the position, given with the
 //! last change of a commit, so that a client that resumes with `Last-Event-ID` never misses the rest of a commit; and
 //! only of one that is durable, since a position that a power cut takes back is none to resume from. Where the history no longer reaches that far there is `event: gone` and the state again. A client that reads too slowly
-//! gets `event: lagging`, and the stream ends.
+//! gets `event: lagging`, and the stream ends; one whose token is gone or was changed `event: revoked`. The state and
+//! the changes are cut to what may be read.
 //!
 //! This is a source of text without a socket: the door asks it for more when it's woken and has room.
 
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Context, Reply, Request};
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::route::{Method, Route};
 use crate::commit::Position;
@@ -21,6 +23,7 @@ use crate::message::{Dialect, entry};
 use crate::path::Path;
 use crate::read::{Found, Heavy, INLINE_NODES, Selection, Source};
 use crate::store::{Channel, Event, Since, Store, View, Watch};
+use crate::token::{Access, Alarm};
 use crate::value::write_string;
 
 /// What to do after asking a source for more.
@@ -68,6 +71,10 @@ enum Ahead {
 pub struct Events {
     watch: Watch,
     what: What,
+    /// Who watches: the watch tells them no more than they may see, and the first state shows no more.
+    access: Access,
+    /// Wakes the stream when the token is gone.
+    _alarm: Option<Alarm>,
     ahead: VecDeque<Ahead>,
     missed: VecDeque<Arc<Event>>,
     over: bool,
@@ -95,7 +102,9 @@ fn subscribe(
     request: &Request<'_>,
     wake: impl Fn() + Send + Sync + 'static,
 ) -> Result<Events, Refusal> {
-    let (what, read) = match Route::parse(request.method, request.path, request.query)? {
+    let mut route = Route::parse(request.method, request.path, request.query)?;
+    allow::route(&request.access, &mut route)?;
+    let (what, read) = match route {
         Route::Get { path, read } => (What::Path(path), read),
         Route::Select { pattern, read } => (What::Regex(pattern), read),
         _ => return Err(Refusal::bad("text/event-stream is for the path of a node or a regex")),
@@ -114,7 +123,12 @@ fn subscribe(
             })?)),
             None => None,
         };
-    let watch = context.store.watch(None, wake);
+    let wake = Arc::new(wake);
+    let alarm = request.access.on_revoked({
+        let wake = wake.clone();
+        move || wake()
+    });
+    let watch = context.store.watch_within(None, request.access.readable(), move || wake());
     let subscribed = watch.subscribe(channel, since.map(Since::Position))?;
     // A position from the future is one of another store, of which this one is no continuation.
     let known = since.is_some_and(|position| position <= subscribed.view.position());
@@ -125,8 +139,8 @@ fn subscribe(
         ahead.push_back(Ahead::State(Box::new(subscribed.view)));
     }
     let missed = missed.unwrap_or_default().into();
-    let (store, heavy) = (context.store.clone(), context.heavy.clone());
-    Ok(Events { watch, what, ahead, missed, over: false, store, heavy })
+    let (store, heavy, access) = (context.store.clone(), context.heavy.clone(), request.access.clone());
+    Ok(Events { watch, what, access, _alarm: alarm, ahead, missed, over: false, store, heavy })
 }
 
 // Writing to a String can't fail, so results of `write!` are dropped below.
@@ -135,6 +149,11 @@ impl EventSource for Events {
     fn next(&mut self, out: &mut String) -> Flow {
         if self.over {
             return Flow::End;
+        }
+        if self.access.is_revoked() {
+            self.over = true;
+            out.push_str("event: revoked\ndata: {}\n\n");
+            return Flow::More;
         }
         match self.ahead.pop_front() {
             Some(Ahead::Gone) => {
@@ -186,12 +205,13 @@ impl Events {
     fn state(&self, view: &View, out: &mut String, inline: bool) -> bool {
         let position = view.position().0;
         let _ = write!(out, "event: state\nid: {position}\ndata: {{\"position\":{position}");
-        let source = Source::Present(view.clone());
+        let source = |path: &Path| Source::present(view.clone(), &self.access, path);
         match &self.what {
             What::Path(path) => {
                 out.push_str(",\"path\":");
                 let _ = write_string(&path.to_string(), out);
-                if let Ok(found) = Found::new(&self.store, source, path.clone(), false) {
+                let found = source(path).and_then(|s| Found::new(&self.store, s, path.clone(), false));
+                if let Ok(found) = found {
                     let start = out.len();
                     out.push_str(",\"instance\":");
                     if inline && !found.write_small(INLINE_NODES, out) {
@@ -208,7 +228,8 @@ impl Events {
                 out.push_str(",\"regex\":");
                 let _ = write_string(text, out);
                 // As a channel it's one expression; read level by level it may be none, and then there are no values.
-                if let Ok(selection) = Selection::new(&self.store, source, text, false) {
+                let selection = source(&Path::TOP).and_then(|s| Selection::new(&self.store, s, text, false));
+                if let Ok(selection) = selection {
                     let start = out.len();
                     out.push_str(",\"instances\":");
                     if selection.write_instances(out).is_err() {

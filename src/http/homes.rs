@@ -6,10 +6,13 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::{Key, Path};
 use crate::store::{Away, Home};
+use crate::token::Access;
 use crate::value::Value;
 
 /// `{ROOT:{"home":TEGA_ID,"here":true|false[,"handover":true]}}`
-pub(super) fn all(context: &Context) -> Value {
+///
+/// Of the roots of which somebody may see or write something.
+pub(super) fn all(context: &Context, access: &Access) -> Value {
     let global = context.hub.global().and_then(|global| global.tega_id);
     let records = context.store.homes();
     let shown = |root: Key| {
@@ -25,7 +28,12 @@ pub(super) fn all(context: &Context) -> Value {
         }
         Some((root, object(members)))
     };
-    by_name(context.hub.all_roots().into_iter().filter_map(shown))
+    let known = |root: &Key| {
+        let path = Path::from_checked(vec![root.clone()]);
+        access.may_read_some(&path)
+            || access.grant().is_some_and(|grant| grant.write.iter().any(|w| path.contains(w)))
+    };
+    by_name(context.hub.all_roots().into_iter().filter(known).filter_map(shown))
 }
 
 /// Makes `home` the home of a root, with the state that this server has once it has all that the old home

@@ -1,13 +1,16 @@
 //! The server's own calls that only tell: versions, sessions, history.
 
+use std::borrow::Cow;
+
 use super::{Context, Reply, homes, links, metrics, status};
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
 use crate::hub::{Scope, SessionInfo};
 use crate::path::{Key, Path};
-use crate::store::{Error, Past};
-use crate::tree;
+use crate::store::{Change, Error, Past, Root, View, changes_within};
+use crate::token::Access;
+use crate::tree::{self, Stamp, Tree};
 use crate::value::Value;
 
 /// The most changes that one version of `/_history` lists.
@@ -50,41 +53,50 @@ fn scope(scope: Scope) -> Value {
     })
 }
 
-/// Answers a call that changes nothing.
-pub(super) fn handle(context: &Context, route: Route, done: impl FnOnce(Reply) + Send + 'static) {
+/// Answers a call that changes nothing, with what may be seen of it.
+pub(super) fn handle(
+    context: &Context,
+    access: &Access,
+    route: Route,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
     let hub = &context.hub;
     let value = match route {
         Route::Roots => {
             let view = context.store.view();
-            by_name(view.roots().map(|(name, root)| (name.clone(), Value::from(root.version.0))))
+            let seen = roots(&view, access).map(|(name, root)| (name.clone(), Value::from(root.version.0)));
+            by_name(seen)
         }
-        Route::Old => return done(answer(old(context))),
-        Route::Ids => list(hub.ids().iter().map(id)),
+        Route::Old => return done(answer(old(context, access))),
+        Route::Ids => list(hub.ids().iter().filter(|id| may_know(access, id)).map(id)),
         Route::Channels => by_name(
-            hub.channels().into_iter().map(|(channel, ids)| (channel.into(), list(ids.iter().map(id)))),
+            hub.channels(access).into_iter().map(|(channel, ids)| (channel.into(), list(ids.iter().map(id)))),
         ),
         Route::Subscribers => by_name(
-            hub.subscribers()
+            hub.subscribers(access)
                 .into_iter()
                 .map(|(id, channels)| (id.as_str().into(), list(channels.into_iter().map(Value::from)))),
         ),
-        Route::Global => {
-            list(hub.global_channels().into_iter().map(|(channel, s)| list([Value::from(channel), scope(s)])))
-        }
+        Route::Global => list(
+            hub.global_channels(access)
+                .into_iter()
+                .map(|(channel, s)| list([Value::from(channel), scope(s)])),
+        ),
         Route::Forwarders => list(hub.forwarders().iter().map(id)),
         Route::Plugins => Value::empty_object(),
-        Route::Edges { root, old } => return edges(context, root, old, done),
+        Route::Edges { root, old } => return edges(context, access, root, old, done),
         Route::Sessions => return with_links(context, sessions, done),
+        Route::Status if !access.is_admin() => status::least(context, access),
         Route::Status => return with_links(context, status::status, done),
         Route::Metrics => return with_links(context, metrics::metrics, done),
-        Route::Homes => homes::all(context),
+        Route::Homes => homes::all(context, access),
         Route::History { root } => {
-            let history = context.store.history(&root);
-            return done(answer(history.map(|kept| list(kept.iter().map(|p| past(&root, p))))));
+            let history = history(context, access, &root);
+            return done(answer(history.map(|kept| list(kept.iter().map(|p| past(access, &root, p))))));
         }
         Route::Diff { root, from, to } => {
-            let context = context.clone();
-            return context.heavy.clone().run(move || done(diff(&context, &root, from, to)));
+            let (context, access) = (context.clone(), access.clone());
+            return context.heavy.clone().run(move || done(diff(&context, &access, &root, from, to)));
         }
         // All others were taken before.
         _ => Value::Null,
@@ -134,20 +146,55 @@ fn answer(outcome: Result<Value, Error>) -> Reply {
     }
 }
 
+/// Who may act under a tega ID may know that it's there.
+fn may_know(access: &Access, id: &TegaId) -> bool {
+    access.is_admin() || access.may_act_as(id)
+}
+
+/// The roots of which there's anything that may be seen.
+pub(super) fn roots<'a>(view: &'a View, access: &'a Access) -> impl Iterator<Item = (&'a Key, &'a Root)> {
+    view.roots()
+        .filter(|(name, root)| access.readable().is_none_or(|keep| root.present.within(name, keep).is_some()))
+}
+
+/// The kept versions of a root, each state cut to what may be seen; `None` as well where nothing is left of one.
+fn history(context: &Context, access: &Access, root: &Key) -> Result<Vec<Past>, Error> {
+    let mut kept = context.store.history(root)?;
+    if let Some(keep) = access.readable() {
+        for past in &mut kept {
+            past.tree = past.tree.take().and_then(|tree| tree.within(root, keep));
+        }
+    }
+    // Of a root whose name alone is known from the token, nothing is told where nothing of it may be seen.
+    let seen = |past: &Past| past.tree.is_some() || !changes(access, root, past).is_empty();
+    let none = || Error::NotFound { path: Path::from_checked(vec![root.clone()]) };
+    if access.readable().is_some() && !kept.iter().any(seen) { Err(none()) } else { Ok(kept) }
+}
+
+/// What a commit did to a root, as far as it may be seen.
+fn changes<'a>(access: &Access, root: &Key, past: &'a Past) -> Vec<Cow<'a, Change>> {
+    let Some(event) = past.event.as_deref() else { return Vec::new() };
+    let of_root = |change: &Change| change.path.root() == Some(root);
+    match changes_within(&event.changes, access.readable()) {
+        Cow::Borrowed(all) => all.iter().filter(|c| of_root(c)).map(Cow::Borrowed).collect(),
+        Cow::Owned(some) => some.into_iter().filter(of_root).map(Cow::Owned).collect(),
+    }
+}
+
 /// `[{"a":[0,1,2]}, …]`: the kept versions of each root but the present one.
-fn old(context: &Context) -> Result<Value, Error> {
+fn old(context: &Context, access: &Access) -> Result<Value, Error> {
     let view = context.store.view();
-    let mut roots = Vec::new();
-    for (name, root) in view.roots() {
+    let mut old = Vec::new();
+    for (name, root) in roots(&view, access) {
         // A root of nothing but ephemeral nodes has no version to keep.
         let kept = match context.store.history(name) {
             Err(Error::NotFound { .. }) => Vec::new(),
             kept => kept?,
         };
         let versions = kept.iter().map(|past| past.version).filter(|version| *version < root.version);
-        roots.push(by_name([(name.clone(), list(versions.map(|version| Value::from(version.0))))]));
+        old.push(by_name([(name.clone(), list(versions.map(|version| Value::from(version.0))))]));
     }
-    Ok(list(roots))
+    Ok(list(old))
 }
 
 fn session(info: &SessionInfo) -> Value {
@@ -164,8 +211,9 @@ fn session(info: &SessionInfo) -> Value {
     ])
 }
 
-/// One version: who made it, when, and what changed. A version that a snapshot kept without its commit has nulls.
-fn past(root: &Key, past: &Past) -> Value {
+/// One version: who made it, when, and what changed that may be seen. A version that a snapshot kept without its commit
+/// has nulls.
+fn past(access: &Access, root: &Key, past: &Past) -> Value {
     let event = past.event.as_deref();
     let mut members = vec![
         ("version", Value::from(past.version.0)),
@@ -179,13 +227,13 @@ fn past(root: &Key, past: &Past) -> Value {
     if let Some((_, version)) = rollback {
         members.push(("rollback_to", Value::from(version.0)));
     }
-    let changes = || event.into_iter().flat_map(|e| &e.changes).filter(|c| c.path.root() == Some(root));
-    let shown = changes().take(MAX_CHANGES).map(|change| {
+    let changes = changes(access, root, past);
+    let shown = changes.iter().take(MAX_CHANGES).map(|change| {
         let ope = if change.after.is_some() { "PUT" } else { "DELETE" };
         object([("ope", Value::from(ope)), ("path", Value::from(change.path.to_string()))])
     });
     members.push(("changes", list(shown)));
-    let more = changes().count().saturating_sub(MAX_CHANGES);
+    let more = changes.len().saturating_sub(MAX_CHANGES);
     if more > 0 {
         members.push(("more", count(more)));
     }
@@ -193,15 +241,23 @@ fn past(root: &Key, past: &Past) -> Value {
 }
 
 /// `[{"path","before","after"}, …]`; a side that isn't there is absent.
-fn diff(context: &Context, root: &Key, from: i64, to: Option<i64>) -> Reply {
+fn diff(context: &Context, access: &Access, root: &Key, from: i64, to: Option<i64>) -> Reply {
     let present = || {
         let kept = context.store.history(root)?;
         let last = kept.last().map(|past| past.version.0);
         last.and_then(|v| i64::try_from(v).ok()).ok_or(Error::NoVersion { root: root.clone(), version: 0 })
     };
-    let differences = to.map_or_else(present, Ok).and_then(|to| context.store.diff(root, from, to));
-    let differences = match differences {
-        Ok(differences) => differences,
+    let tree = |version| -> Result<Tree, Error> {
+        let past = context.store.at(root, version)?;
+        let tree = match (past.tree, access.readable()) {
+            (Some(tree), Some(keep)) => tree.within(root, keep),
+            (tree, _) => tree,
+        };
+        Ok(tree.unwrap_or_else(|| Tree::new(Stamp::version(past.version))))
+    };
+    let trees = to.map_or_else(present, Ok).and_then(|to| Ok((tree(from)?, tree(to)?)));
+    let differences = match trees {
+        Ok((from, to)) => tree::diff(&from, &to),
         Err(error) => return Reply::refusal(&error.into()),
     };
     let items = differences.iter().map(|difference| {
@@ -227,7 +283,13 @@ fn diff(context: &Context, root: &Key, from: i64, to: Option<i64>) -> Reply {
 }
 
 /// Pairs of nodes, of the present and, where asked for, of the old versions before it.
-fn edges(context: &Context, root: Option<Key>, old: bool, done: impl FnOnce(Reply) + Send + 'static) {
+fn edges(
+    context: &Context,
+    access: &Access,
+    root: Option<Key>,
+    old: bool,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
     let view = context.store.view();
     let mut trees = Vec::new();
     for (name, present) in view.roots().filter(|(name, _)| root.as_ref().is_none_or(|r| r == *name)) {
@@ -237,6 +299,10 @@ fn edges(context: &Context, root: Option<Key>, old: bool, done: impl FnOnce(Repl
             trees.extend(before.filter_map(|past| Some((name.clone(), past.tree?))));
         }
         trees.push((name.clone(), present.present.clone()));
+    }
+    if let Some(keep) = access.readable() {
+        let left = |(name, tree): (Key, Tree)| Some((name.clone(), tree.within(&name, keep)?));
+        trees = trees.into_iter().filter_map(left).collect();
     }
     if let Some(root) = root.filter(|_| trees.is_empty()) {
         return done(Reply::refusal(&Refusal::not_found(&Path::from_checked(vec![root]))));

@@ -27,6 +27,9 @@
 //! `POST /_commit` that meets a collision is 406, as in the original. An ETag names the versioned state. A container
 //! that holds ephemeral nodes is sent with `no-store` and never answered 304, since its versions don't tell of them.
 //!
+//! What a request may do is asked first ([`allow::route`]), what it's shown is cut where it's read (`read`), and nothing
+//! behind that knows of tokens. An answer that is cut has no ETag: what is left out would change it as well.
+//!
 //! It isn't the door: there's no socket here, no framing and no limit on who comes in. tiny_http is used in [`reply`]
 //! only, and only as the encoder of answers.
 
@@ -51,6 +54,7 @@ use std::time::Instant;
 pub use answer::{Answer, Waiting, answer};
 pub use reply::Reply;
 
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::route::{self, Method, Route};
 use crate::hub::Hub;
@@ -151,13 +155,15 @@ pub fn handle(context: &Context, request: &Request<'_>, done: impl FnOnce(Reply)
     if request.method == Method::Options {
         return done(options(request.path));
     }
-    let route = match Route::parse(request.method, request.path, request.query) {
+    let route = Route::parse(request.method, request.path, request.query)
+        .and_then(|mut route| allow::route(&request.access, &mut route).map(|()| route));
+    let route = match route {
         Ok(route) => route,
         Err(refusal) => return done(refuse(request.path, refusal)),
     };
     match route {
         Route::Get { path, read } => node::get(context, request, path, read, done),
-        Route::Select { pattern, read } => node::select(context, pattern, read, done),
+        Route::Select { pattern, read } => node::select(context, &request.access, pattern, read, done),
         Route::Put { path, write, ephemeral } => node::put(context, request, path, write, ephemeral, done),
         Route::Delete { path, write } => node::delete(context, request, path, write, done),
         route => call::handle(context, request, route, done),
@@ -182,5 +188,7 @@ fn options(path: &str) -> Reply {
     }
 }
 
+#[cfg(test)]
+mod scope_tests;
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use super::condition::{etag, expect, refused, unchanged};
 use super::{Context, Headers, Reply, Request, call};
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::query;
 use crate::api::route::{Read, Write};
-use crate::commit::{Incarnation, TegaId};
+use crate::commit::TegaId;
 use crate::hub::is_rpc_leaf;
 use crate::path::{Key, Path};
 use crate::read::{Found, INLINE_NODES, Selection, Source};
 use crate::store::{self, Error, Op, Receipt, Store, Transaction};
+use crate::token::Access;
 use crate::tree::Kind;
 use crate::value::Value;
 
@@ -24,28 +26,37 @@ pub(super) fn get(
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
     if !read.fresh {
-        return present(context, &request.headers, path, read, done);
+        return present(context, &request.access, &request.headers, path, read, done);
     }
-    let roots = path.root().map_or_else(|| context.hub.all_roots(), |root| vec![root.clone()]);
-    let (after, tags) = (context.clone(), request.headers.if_none_match.map(str::to_string));
+    let roots = path.root().map_or_else(|| all_roots(context, &request.access), |root| vec![root.clone()]);
+    let (after, access) = (context.clone(), request.access.clone());
+    let tags = request.headers.if_none_match.map(str::to_string);
     context.hub.fresh(roots, move |outcome| match outcome {
         Ok(()) => {
             let headers = Headers { if_none_match: tags.as_deref(), ..Headers::default() };
-            present(&after, &headers, path, read, done);
+            present(&after, &access, &headers, path, read, done);
         }
         Err(refusal) => done(Reply::refusal(&refusal)),
     });
 }
 
+/// Every root of which somebody may see something.
+fn all_roots(context: &Context, access: &Access) -> Vec<Key> {
+    let mut roots = context.hub.all_roots();
+    roots.retain(|root| access.may_read_some(&Path::from_checked(vec![root.clone()])));
+    roots
+}
+
 /// Reads what is here.
 fn present(
     context: &Context,
+    access: &Access,
     headers: &Headers<'_>,
     path: Path,
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let (found, head) = match find(context, headers, path, &read) {
+    let (found, head) = match find(context, access, headers, path, &read) {
         Ok(found) => found,
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
@@ -67,20 +78,24 @@ fn present(
 /// Looks the node up, and says what the answer's head is.
 fn find(
     context: &Context,
+    access: &Access,
     headers: &Headers<'_>,
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
-    let source = Source::of(&context.store, path.root(), read.version, read.txid.as_deref())?;
+    let txid = read.txid.as_deref();
+    let source = Source::of(&context.store, access, &path, read.version, txid)?;
     let found = Found::new(&context.store, source, path, read.internal)?;
-    // Another form is another representation, for which there's no second tag; and what is ephemeral has no version.
-    let tagged = !read.internal && found.source().ephemeral(&context.store, found.path()).is_empty();
+    // Another form, or a part, is another representation, for which there's no second tag; and what is ephemeral has no
+    // version.
+    let whole = !read.internal && !found.source().is_cut();
+    let tagged = whole && found.source().ephemeral(&context.store, found.path()).is_empty();
     let mut head = Reply::empty(200);
     if let (Some(root), Some(node)) = (found.path().root(), found.node())
         && let Some(version) = node.stamp.as_version().filter(|_| read.txid.is_none())
     {
         head.headers.push(("Tega-Version", version.to_string().into()));
-        if let Some(incarnation) = incarnation(found.source(), root) {
+        if let Some(incarnation) = found.source().incarnation(root) {
             let tag = etag(incarnation, version);
             if tagged && unchanged(headers, &tag) {
                 head.status = 304;
@@ -92,33 +107,32 @@ fn find(
     Ok((found, head))
 }
 
-fn incarnation(source: &Source, root: &Key) -> Option<Incarnation> {
-    match source {
-        Source::Present(view) => Some(view.root(root)?.incarnation),
-        Source::Past(_, past) => Some(past.incarnation),
-        Source::Candidate(_) => None,
-    }
-}
-
 /// `GET` with `regex_flag`: every node that the regexes match, with their groups.
 pub(super) fn select(
     context: &Context,
+    access: &Access,
     pattern: String,
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
     if !read.fresh {
-        return matches(context, &pattern, &read, done);
+        return matches(context, access, &pattern, &read, done);
     }
-    let after = context.clone();
-    context.hub.fresh(context.hub.all_roots(), move |outcome| match outcome {
-        Ok(()) => matches(&after, &pattern, &read, done),
+    let (after, access) = (context.clone(), access.clone());
+    context.hub.fresh(all_roots(context, &access), move |outcome| match outcome {
+        Ok(()) => matches(&after, &access, &pattern, &read, done),
         Err(refusal) => done(Reply::refusal(&refusal)),
     });
 }
 
-fn matches(context: &Context, pattern: &str, read: &Read, done: impl FnOnce(Reply) + Send + 'static) {
-    let selection = Source::of(&context.store, None, read.version, read.txid.as_deref())
+fn matches(
+    context: &Context,
+    access: &Access,
+    pattern: &str,
+    read: &Read,
+    done: impl FnOnce(Reply) + Send + 'static,
+) {
+    let selection = Source::of(&context.store, access, &Path::TOP, read.version, read.txid.as_deref())
         .and_then(|source| Selection::new(&context.store, source, pattern, read.internal));
     let selection = match selection {
         Ok(selection) => selection,
@@ -148,20 +162,25 @@ pub(super) fn put(
         Err(error) => return done(Reply::refusal(&Refusal::bad(format!("the body: {error}")).at(&path))),
     };
     if is_call(context, &path, &value) {
-        return call::rpc(context, write.by, &path, &value, done);
+        return match allow::call(&request.access, &path) {
+            Ok(()) => call::rpc(context, write.by, &path, &value, done),
+            Err(refusal) => done(Reply::refusal(&refusal)),
+        };
     }
-    let prepared = expect(&request.headers, write.version).and_then(|(expect, by_header)| {
-        let mut transaction = transaction(request, &write)?;
-        if ephemeral && write.txid.is_none() {
-            transaction.session = Some(session(context, &write.by)?);
-        }
-        transaction.ops.push(Op::Put { path: path.clone(), value, expect, ephemeral });
-        Ok((transaction, by_header))
-    });
+    let prepared = allow::write(&request.access, &path)
+        .and_then(|()| expect(&request.headers, write.version))
+        .and_then(|(expect, by_header)| {
+            let mut transaction = transaction(request, &write)?;
+            if ephemeral && write.txid.is_none() {
+                transaction.session = Some(session(context, &write.by)?);
+            }
+            transaction.ops.push(Op::Put { path: path.clone(), value, expect, ephemeral });
+            Ok((transaction, by_header))
+        });
     match prepared {
         Ok((transaction, by_header)) => {
             let tagged = (!ephemeral).then_some(path);
-            commit(context, transaction, write.txid, tagged, by_header, done)
+            commit(context, request, transaction, write.txid, tagged, by_header, done)
         }
         Err(refusal) => done(Reply::refusal(&refusal)),
     }
@@ -195,7 +214,9 @@ pub(super) fn delete(
         Ok((transaction, by_header))
     });
     match prepared {
-        Ok((transaction, by_header)) => commit(context, transaction, write.txid, None, by_header, done),
+        Ok((transaction, by_header)) => {
+            commit(context, request, transaction, write.txid, None, by_header, done)
+        }
         Err(refusal) => done(Reply::refusal(&refusal)),
     }
 }
@@ -223,6 +244,7 @@ pub(super) fn session(context: &Context, by: &Option<TegaId>) -> Result<store::S
 /// Commits, or queues where the write belongs to a transaction.
 fn commit(
     context: &Context,
+    request: &Request<'_>,
     transaction: Transaction,
     txid: Option<String>,
     tagged: Option<Path>,
@@ -236,14 +258,14 @@ fn commit(
             Err(error) => refused(error.into(), by_header),
         });
     }
-    let store = context.store.clone();
+    let (store, access) = (context.store.clone(), request.access.clone());
     context.hub.submit(transaction, move |outcome| {
         done(match outcome {
             Ok(receipt) => match tagged.and_then(|path| put_tag(&store, &receipt, &path)) {
                 Some(tag) => committed(&receipt).with("ETag", tag),
                 None => committed(&receipt),
             },
-            Err(refusal) => refused(refusal, by_header),
+            Err(refusal) => refused(allow::told(&access, refusal), by_header),
         });
     });
 }

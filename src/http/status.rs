@@ -1,12 +1,16 @@
 //! `GET /_status`: everything that the layers say of themselves, nested.
+//!
+//! That is for an admin. Anybody else who may come in sees which server it is, whether it can be written to, and the versions
+//! of the roots that they may see something of.
 
 use std::time::Duration;
 
-use super::info::{by_name, count, id, object, or_null};
+use super::info::{by_name, count, id, object, or_null, roots};
 use super::{Context, Reply, links};
 use crate::hub::HubStatus;
 use crate::store::{Health, Status};
 use crate::system::resident_kib;
+use crate::token::Access;
 use crate::value::Value;
 
 /// Everything that the layers say of themselves, nested.
@@ -31,16 +35,38 @@ pub(super) fn status(context: &Context) -> Reply {
     Reply::json(out).with("Cache-Control", "no-store")
 }
 
+/// What everybody may see.
+pub(super) fn least(context: &Context, access: &Access) -> Value {
+    let view = context.store.view();
+    let roots = roots(&view, access).map(|(name, root)| {
+        let shown = [
+            ("version", Value::from(root.version.0)),
+            ("incarnation", Value::from(root.incarnation.to_string())),
+        ];
+        (name.clone(), object(shown))
+    });
+    let state = health(&context.store.status().health).0;
+    object([
+        ("tega_id", id(context.hub.own_id())),
+        ("version", Value::from(env!("CARGO_PKG_VERSION"))),
+        ("store", object([("state", Value::from(state)), ("roots", by_name(roots))])),
+    ])
+}
+
+fn health(health: &Health) -> (&'static str, Option<&String>) {
+    match health {
+        Health::Ok => ("ok", None),
+        Health::NoSpace(reason) => ("no_space", Some(reason)),
+        Health::ReadOnly(reason) => ("read_only", Some(reason)),
+    }
+}
+
 fn seconds(duration: Duration) -> Value {
     Value::from(duration.as_secs())
 }
 
 fn store_status(status: &Status) -> Value {
-    let (state, reason) = match &status.health {
-        Health::Ok => ("ok", None),
-        Health::NoSpace(reason) => ("no_space", Some(reason)),
-        Health::ReadOnly(reason) => ("read_only", Some(reason)),
-    };
+    let (state, reason) = health(&status.health);
     let roots = status.roots.iter().map(|(name, version, incarnation)| {
         let shown =
             [("version", Value::from(version.0)), ("incarnation", Value::from(incarnation.to_string()))];

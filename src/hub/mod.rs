@@ -42,6 +42,7 @@ use crate::message;
 use crate::path::Path;
 use crate::read::Heavy;
 use crate::store::{Channel, SessionId, Store};
+use crate::token::Access;
 use crate::value::Value;
 
 pub use crate::message::{Dialect, Scope};
@@ -149,6 +150,8 @@ pub struct Joining {
     pub dialect: Dialect,
     /// The peer's address, for people.
     pub from: String,
+    /// What it may do: it's given the messages only that it may have.
+    pub access: Access,
 }
 
 impl Hub {
@@ -282,19 +285,20 @@ impl Hub {
         self.state().ids()
     }
 
-    /// Each channel as it was subscribed, with who listens (`/_channels`).
-    pub fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
-        self.state().channels()
+    /// Each channel as it was subscribed, with who listens (`/_channels`). Of channels that somebody may neither read of
+    /// nor hear, and of regexes, which say too much, only an admin is told; in the two lists below as well.
+    pub fn channels(&self, access: &Access) -> Vec<(String, Vec<TegaId>)> {
+        self.state().channels(access)
     }
 
     /// Each tega ID with its channels (`/_subscribers`).
-    pub fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
-        self.state().subscribers()
+    pub fn subscribers(&self, access: &Access) -> Vec<(TegaId, Vec<String>)> {
+        self.state().subscribers(access)
     }
 
     /// The channels that reach beyond this server (`/_global`).
-    pub fn global_channels(&self) -> Vec<(String, Scope)> {
-        self.state().global_channels()
+    pub fn global_channels(&self, access: &Access) -> Vec<(String, Scope)> {
+        self.state().global_channels(access)
     }
 
     /// The linked servers that listen to anything here (`/_forwarders`).

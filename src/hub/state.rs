@@ -12,6 +12,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::store::{Channel, Event, SessionId};
+use crate::token::Access;
 use crate::tree::ChannelPattern;
 use crate::value::Value;
 
@@ -62,6 +63,14 @@ pub(super) struct Sub {
     scope: Scope,
 }
 
+fn shown(channel: &Channel, access: &Access) -> bool {
+    match channel {
+        _ if access.is_admin() => true,
+        Channel::Path(path) => access.may_read_some(path) || access.may_message(path),
+        Channel::Regex { .. } => false,
+    }
+}
+
 fn key_of(sub: &Sub) -> (Arc<str>, bool) {
     (sub.text.clone(), sub.regex.is_some())
 }
@@ -81,6 +90,11 @@ impl Sub {
             // It was the text of one.
             None => Channel::Path(Path::parse(&self.text).unwrap_or(Path::TOP)),
         }
+    }
+
+    /// Whether somebody may know of it.
+    fn is_for(&self, access: &Access) -> bool {
+        shown(&self.channel(), access)
     }
 
     fn is(&self, text: &str, regex: bool) -> bool {
@@ -263,7 +277,7 @@ impl State {
         }
     }
 
-    /// The outboxes of those who listen to this channel, each once; `only`: with this scope.
+    /// The outboxes of those who listen to this channel and may have its messages, each once; `only`: with this scope.
     pub(super) fn listeners(
         &self,
         channel: &Path,
@@ -277,7 +291,9 @@ impl State {
         let wanted = |sub: &Sub| only.is_none_or(|scope| sub.scope == scope);
         let by_name = |sub: &Sub| wanted(sub) && sub.is(&text, false);
         let by_regex = |sub: &Sub| wanted(sub) && sub.regex.as_ref().is_some_and(|r| r.matches(&bare));
-        let entry = |session: &SessionId| self.sessions.get(session);
+        let entry = |session: &SessionId| {
+            self.sessions.get(session).filter(|entry| entry.who.access.may_message(channel))
+        };
         let named = exact.iter().filter(|s| entry(s).is_some_and(|e| e.subs.iter().any(by_name)));
         let matching = self
             .with_regex
@@ -287,8 +303,8 @@ impl State {
         all.filter_map(|session| entry(session).map(|entry| entry.outbox.clone())).collect()
     }
 
-    /// Those who listen to exactly this channel with the scope `global`, with what they speak and who they are.
-    pub(super) fn global_listeners(&self, text: &str, regex: bool) -> Vec<(TegaId, Dialect, Arc<Outbox>)> {
+    /// Those who listen to exactly this channel with the scope `global`: who they are and where they are told.
+    pub(super) fn global_listeners(&self, text: &str, regex: bool) -> Vec<(Joining, Arc<Outbox>)> {
         let sessions = match regex {
             false => self.by_channel.get(text).map_or(&[][..], Vec::as_slice),
             true => &self.with_regex,
@@ -298,7 +314,7 @@ impl State {
             .iter()
             .filter_map(|session| self.sessions.get(session))
             .filter(|entry| entry.subs.iter().any(listens))
-            .map(|entry| (entry.who.tega_id.clone(), entry.who.dialect, entry.outbox.clone()))
+            .map(|entry| (entry.who.clone(), entry.outbox.clone()))
             .collect()
     }
 
@@ -364,13 +380,17 @@ impl State {
         self.by_id.keys().cloned().collect()
     }
 
+    fn subs_for(&self, access: &Access) -> impl Iterator<Item = (&TegaId, &Sub)> {
+        self.subs().filter(|(_, sub)| sub.is_for(access))
+    }
+
     fn subs(&self) -> impl Iterator<Item = (&TegaId, &Sub)> {
         self.sessions.values().flat_map(|entry| entry.subs.iter().map(move |sub| (&entry.who.tega_id, sub)))
     }
 
-    pub(super) fn channels(&self) -> Vec<(String, Vec<TegaId>)> {
+    pub(super) fn channels(&self, access: &Access) -> Vec<(String, Vec<TegaId>)> {
         let mut channels: BTreeMap<String, Vec<TegaId>> = BTreeMap::new();
-        for (id, sub) in self.subs() {
+        for (id, sub) in self.subs_for(access) {
             let ids = channels.entry(sub.text.to_string()).or_default();
             if !ids.contains(id) {
                 ids.push(id.clone());
@@ -379,9 +399,9 @@ impl State {
         channels.into_iter().collect()
     }
 
-    pub(super) fn subscribers(&self) -> Vec<(TegaId, Vec<String>)> {
+    pub(super) fn subscribers(&self, access: &Access) -> Vec<(TegaId, Vec<String>)> {
         let mut subscribers: BTreeMap<TegaId, Vec<String>> = BTreeMap::new();
-        for (id, sub) in self.subs() {
+        for (id, sub) in self.subs_for(access) {
             let channels = subscribers.entry(id.clone()).or_default();
             if !channels.iter().any(|known| **known == *sub.text) {
                 channels.push(sub.text.to_string());
@@ -390,8 +410,9 @@ impl State {
         subscribers.into_iter().collect()
     }
 
-    pub(super) fn global_channels(&self) -> Vec<(String, Scope)> {
-        let mut texts: Vec<String> = self.globals.keys().map(|(text, _)| text.to_string()).collect();
+    pub(super) fn global_channels(&self, access: &Access) -> Vec<(String, Scope)> {
+        let known = self.globals.iter().filter(|(_, (_, channel))| shown(channel, access));
+        let mut texts: Vec<String> = known.map(|((text, _), _)| text.to_string()).collect();
         texts.dedup();
         texts.into_iter().map(|text| (text, Scope::Global)).collect()
     }
@@ -440,7 +461,8 @@ impl State {
     }
 }
 
-/// Notifications as they were last encoded. Many sessions that listen to the same channels share one frame.
+/// Notifications as they were last encoded. Many sessions that listen to the same channels and may read the same share
+/// one frame.
 #[derive(Default)]
 pub(crate) struct Fanout {
     kept: Vec<Kept>,
@@ -452,6 +474,8 @@ struct Kept {
     event: Arc<Event>,
     channels: Arc<str>,
     dialect: Dialect,
+    /// Of it only what may be read matters: whoever may read the same can share the frame.
+    access: Access,
     /// `None`: these channels see nothing of the event.
     frame: Option<Arc<str>>,
 }
@@ -466,9 +490,14 @@ impl Fanout {
         event: &Arc<Event>,
         channels: &str,
         dialect: Dialect,
+        access: &Access,
     ) -> Option<Option<Arc<str>>> {
-        let same =
-            |k: &&Kept| Arc::ptr_eq(&k.event, event) && k.dialect == dialect && *k.channels == *channels;
+        let same = |k: &&Kept| {
+            Arc::ptr_eq(&k.event, event)
+                && k.dialect == dialect
+                && *k.channels == *channels
+                && k.access.readable() == access.readable()
+        };
         self.kept.iter().find(same).map(|kept| kept.frame.clone())
     }
 
@@ -478,9 +507,10 @@ impl Fanout {
         event: Arc<Event>,
         channels: Arc<str>,
         dialect: Dialect,
+        access: Access,
         frame: Option<Arc<str>>,
     ) {
-        let kept = Kept { event, channels, dialect, frame };
+        let kept = Kept { event, channels, dialect, access, frame };
         match self.kept.get_mut(self.next) {
             Some(place) => *place = kept,
             None => self.kept.push(kept),

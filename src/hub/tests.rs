@@ -46,6 +46,7 @@ impl World {
             scope: Scope::Local,
             dialect: Dialect::Original,
             from: "test".into(),
+            access: Access::all(),
         };
         self.state.join(SessionId(session), Entry::new(who, outbox.clone()));
         self.state.check();
@@ -119,10 +120,10 @@ fn the_lists_show_each_id_and_channel_as_it_was_subscribed() {
     world.state.subscribe(SessionId(2), sub("g", false, Scope::Global)).unwrap();
     assert_eq!(world.state.ids(), [id("a"), id("b")]);
     let channels = [("a.b", vec![id("b")]), ("c.*", vec![id("b")]), ("g", vec![id("a")])];
-    assert_eq!(world.state.channels(), channels.map(|(text, ids)| (text.to_string(), ids)));
+    assert_eq!(world.state.channels(&Access::all()), channels.map(|(text, ids)| (text.to_string(), ids)));
     let subscribers = [(id("a"), vec!["g".to_string()]), (id("b"), vec!["a.b".into(), "c.*".into()])];
-    assert_eq!(world.state.subscribers(), subscribers);
-    assert_eq!(world.state.global_channels(), [("g".to_string(), Scope::Global)]);
+    assert_eq!(world.state.subscribers(&Access::all()), subscribers);
+    assert_eq!(world.state.global_channels(&Access::all()), [("g".to_string(), Scope::Global)]);
     assert_eq!(world.state.status(), HubStatus { sessions: 3, channels: 4, rpcs_waiting: 0 });
     world.state.tick(Duration::from_secs(5));
     let shown: Vec<_> =

@@ -4,6 +4,7 @@ use super::{MAX_ANSWER, SELECT, Source, too_long};
 use crate::api::error::Refusal;
 use crate::path::{Key, Path};
 use crate::store::{Ephemeral, Store};
+use crate::token::Access;
 use crate::tree::{self, Lease, Match, NodeRef, Pattern, Tree};
 use crate::value::write_string;
 
@@ -135,13 +136,24 @@ impl Found {
     }
 }
 
-/// Appends `{ROOT:…}` for the roots that a transaction touches, as it would leave them; null for one that it deletes.
+/// Appends `{ROOT:…}` for the roots that a transaction touches, as it would leave them; null for one that it deletes. Of
+/// each there is only what may be read; a root of which that's nothing isn't there.
 pub fn write_candidate(
     store: &Store,
-    roots: &[(Key, Option<Tree>)],
+    access: &Access,
+    mut roots: Vec<(Key, Option<Tree>)>,
     internal: bool,
     out: &mut String,
 ) -> Result<(), Refusal> {
+    if let Some(keep) = access.readable() {
+        roots.retain_mut(|(name, tree)| match tree {
+            None => keep.iter().any(|path| path.root() == Some(name)),
+            Some(whole) => {
+                *tree = whole.within(name, keep);
+                tree.is_some()
+            }
+        });
+    }
     let form = if internal { Form::internal(store.ephemeral(&Path::TOP)) } else { Form::Plain };
     whole(out, |out, budget| form.roots(roots.iter().map(|(name, tree)| (name, tree.as_ref())), out, budget))
 }

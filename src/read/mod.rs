@@ -11,6 +11,11 @@
 //!
 //! A [`Source`] holds the trees that it was made with, so an answer is of one moment, however late it is encoded.
 //!
+//! **Who reads.** A source is made for somebody ([`Access`](crate::token::Access)) and has nothing that they may not
+//! see, so whatever is read from it can't show it either: containers on the way to what may be read stay, with those
+//! children only. That costs as much as looking up what may be read, not as much as the tree. Where nothing at or below
+//! a path may be read, the refusal is `forbidden`, whether there's a node or not.
+//!
 //! **Time.** Looking something up is quick, writing it may not be. An event loop writes with a budget of
 //! [`INLINE_NODES`] nodes; where that doesn't do, it throws the text away and lets a thread of [`Heavy`] write it all.
 //! A regex may visit every node, whatever it finds, and is never run on an event loop.

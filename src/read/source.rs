@@ -1,84 +1,150 @@
-//! Which trees a read sees.
+//! Which trees a read sees, and how much of them.
 
 use std::collections::BTreeMap;
 
+use crate::api::allow::{self, Reach};
 use crate::api::error::Refusal;
+use crate::commit::Incarnation;
 use crate::path::{Key, Path};
 use crate::store::{Ephemeral, Past, Store, View};
+use crate::token::Access;
 use crate::tree::{Kind, NodeRef, Tree};
 
-/// The roots as a read sees them. They don't change while it's held.
-pub enum Source {
+/// The roots as a read sees them: those parts only that its reader may see. They don't change while it's held.
+pub struct Source {
+    trees: Trees,
+    /// A kept version, which has nothing ephemeral.
+    is_past: bool,
+    /// Something may be missing that the reader may not see.
+    is_cut: bool,
+}
+
+enum Trees {
     /// What is published.
     Present(View),
     /// A kept version of this root.
     Past(Key, Past),
-    /// What a transaction would leave: these roots, in order.
-    Candidate(Vec<(Key, Tree)>),
+    /// These roots, in order.
+    Some(Vec<(Key, Tree)>),
 }
 
 impl Source {
-    /// Finds what a read is to see: the present, `version` of `root` (at least 0 absolute, below 0 relative to the
-    /// present one), or the roots as the transaction `txid` would leave them.
+    /// Finds what a read at `path` is to see: the present, `version` of its root (at least 0 absolute, below 0 relative
+    /// to the present one), or the roots as the transaction `txid` would leave them.
+    ///
+    /// Who may read nothing there is refused before anything is looked up. Where only parts may be read, the
+    /// source has nothing else.
     pub fn of(
         store: &Store,
-        root: Option<&Key>,
+        access: &Access,
+        path: &Path,
         version: Option<i64>,
         txid: Option<&str>,
     ) -> Result<Source, Refusal> {
-        match (txid, version) {
-            (Some(_), Some(_)) => Err(Refusal::bad("a version and a transaction exclude each other")),
-            (None, None) => Ok(Source::Present(store.view())),
+        let reach = allow::read(access, path)?;
+        let trees = match (txid, version) {
+            (Some(_), Some(_)) => return Err(Refusal::bad("a version and a transaction exclude each other")),
+            (None, None) => Trees::Present(store.view()),
             (None, Some(version)) => {
-                let root = root.ok_or_else(|| {
+                let root = path.root().ok_or_else(|| {
                     Refusal::bad(
                         "each root has versions of its own; a read with one needs a path below one root",
                     )
                 })?;
-                Ok(Source::Past(root.clone(), store.at(root, version)?))
+                Trees::Past(root.clone(), store.at(root, version)?)
             }
-            (Some(txid), None) => {
-                let transaction = store.queued(txid)?;
-                let view = store.view();
-                let mut trees: BTreeMap<Key, Tree> =
-                    view.roots().map(|(name, root)| (name.clone(), root.present.clone())).collect();
-                for (name, tree) in store.preview(&transaction)? {
-                    match tree {
-                        Some(tree) => trees.insert(name, tree),
-                        None => trees.remove(&name),
-                    };
-                }
-                Ok(Source::Candidate(trees.into_iter().collect()))
+            (Some(txid), None) => Trees::Some(candidate(store, access, txid)?),
+        };
+        Ok(Source::cut(trees, reach, access))
+    }
+
+    /// What a read at `path` sees of the present, as this view shows it; refused as by [`Source::of`].
+    pub fn present(view: View, access: &Access, path: &Path) -> Result<Source, Refusal> {
+        let reach = allow::read(access, path)?;
+        Ok(Source::cut(Trees::Present(view), reach, access))
+    }
+
+    fn cut(trees: Trees, reach: Reach, access: &Access) -> Source {
+        let whole = Source { is_past: matches!(trees, Trees::Past(..)), is_cut: false, trees };
+        match access.readable() {
+            Some(keep) if reach == Reach::Part => {
+                let left = |(name, tree): (&Key, &Tree)| Some((name.clone(), tree.within(name, keep)?));
+                // Looked up by their names: there may be many more roots than the reader may see of.
+                let mut names: Vec<&Key> = keep.iter().filter_map(Path::root).collect();
+                names.sort_unstable();
+                names.dedup();
+                let trees = names.into_iter().filter_map(|name| left((name, whole.root(name)?))).collect();
+                Source { trees: Trees::Some(trees), is_cut: true, ..whole }
             }
+            _ => whole,
         }
     }
 
     /// The roots in order.
     pub fn roots(&self) -> Box<dyn Iterator<Item = (&Key, &Tree)> + '_> {
-        match self {
-            Source::Present(view) => Box::new(view.roots().map(|(name, root)| (name, &root.present))),
-            Source::Past(name, past) => Box::new(past.tree.iter().map(move |tree| (name, tree))),
-            Source::Candidate(trees) => Box::new(trees.iter().map(|(name, tree)| (name, tree))),
+        match &self.trees {
+            Trees::Present(view) => Box::new(view.roots().map(|(name, root)| (name, &root.present))),
+            Trees::Past(name, past) => Box::new(past.tree.iter().map(move |tree| (name, tree))),
+            Trees::Some(trees) => Box::new(trees.iter().map(|(name, tree)| (name, tree))),
+        }
+    }
+
+    fn root(&self, name: &Key) -> Option<&Tree> {
+        match &self.trees {
+            Trees::Present(view) => view.root(name).map(|root| &root.present),
+            Trees::Past(of, past) => past.tree.as_ref().filter(|_| of == name),
+            Trees::Some(trees) => {
+                let at = trees.binary_search_by(|(other, _)| other.cmp(name)).ok()?;
+                trees.get(at).map(|(_, tree)| tree)
+            }
         }
     }
 
     /// The node at a path. There's none at the top, which is all roots.
     pub fn node(&self, path: &Path) -> Option<NodeRef<'_>> {
-        if let Source::Present(view) = self {
-            return view.node(path);
-        }
         let (root, keys) = path.keys().split_first()?;
-        self.roots().find(|(name, _)| *name == root)?.1.get(keys)
+        self.root(root)?.get(keys)
+    }
+
+    /// Whether something may be missing that the reader may not see.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The incarnation of a root, where what is seen of it is a version of its own: neither a part nor a candidate.
+    pub fn incarnation(&self, root: &Key) -> Option<Incarnation> {
+        match &self.trees {
+            Trees::Present(view) => Some(view.root(root)?.incarnation),
+            Trees::Past(_, past) => Some(past.incarnation),
+            Trees::Some(_) => None,
+        }
     }
 
     /// The ephemeral nodes at or below a path, or of all roots at the top. A kept version has none.
     pub fn ephemeral(&self, store: &Store, path: &Path) -> Vec<Ephemeral> {
-        let may_have = match (self, self.node(path)) {
-            (Source::Past(..), _) => false,
-            (_, None) => path.is_empty(),
+        let may_have = match self.node(path) {
+            _ if self.is_past => false,
+            None => path.is_empty(),
             // Below a leaf of the versioned state there's nothing ephemeral.
-            (_, Some(node)) => node.stamp.is_ephemeral() || matches!(node.kind, Kind::Container(_)),
+            Some(node) => node.stamp.is_ephemeral() || matches!(node.kind, Kind::Container(_)),
         };
         if may_have { store.ephemeral(path) } else { Vec::new() }
     }
+}
+
+/// All roots as a transaction would leave them. Who couldn't have made it isn't shown what it would do, nor why it
+/// couldn't be done.
+fn candidate(store: &Store, access: &Access, txid: &str) -> Result<Vec<(Key, Tree)>, Refusal> {
+    let transaction = store.queued(txid)?;
+    allow::transaction(access, &transaction)?;
+    let view = store.view();
+    let mut trees: BTreeMap<Key, Tree> =
+        view.roots().map(|(name, root)| (name.clone(), root.present.clone())).collect();
+    for (name, tree) in store.preview(&transaction).map_err(|error| allow::told(access, error.into()))? {
+        match tree {
+            Some(tree) => trees.insert(name, tree),
+            None => trees.remove(&name),
+        };
+    }
+    Ok(trees.into_iter().collect())
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::path::Path;
 use crate::store::{Options, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 struct World(Store);
@@ -27,7 +28,7 @@ fn world(puts: &[(&str, &str)]) -> World {
 
 fn found(world: &World, at: &str, version: Option<i64>) -> Result<Found, Refusal> {
     let path = path(at);
-    let source = Source::of(&world.0, path.root(), version, None)?;
+    let source = Source::of(&world.0, &Access::all(), &path, version, None)?;
     Found::new(&world.0, source, path, false)
 }
 
@@ -75,7 +76,7 @@ fn an_answer_over_the_limit_is_refused() {
     let world = world(&names.iter().map(|name| (name.as_str(), half.as_str())).collect::<Vec<_>>());
     let mut out = String::from(">");
     assert_eq!(found(&world, "a", None).unwrap().write(&mut out).map_err(|r| r.status), Err(413));
-    let source = Source::of(&world.0, None, None, None).unwrap();
+    let source = Source::of(&world.0, &Access::all(), &Path::TOP, None, None).unwrap();
     let all = Selection::new(&world.0, source, r"a\.k.*", false).unwrap();
     assert_eq!(all.write(&mut out).map_err(|r| r.status), Err(413));
     assert_eq!(out, ">");
@@ -84,7 +85,7 @@ fn an_answer_over_the_limit_is_refused() {
 #[test]
 fn a_selection_shows_groups_and_instances() {
     let world = world(&[("a.b", "1"), ("a.c", "2"), ("z.b", "3")]);
-    let source = Source::of(&world.0, None, None, None).unwrap();
+    let source = Source::of(&world.0, &Access::all(), &Path::TOP, None, None).unwrap();
     let some = Selection::new(&world.0, source, r"(a)\.(b)?(c)?", false).unwrap();
     let mut out = String::new();
     some.write(&mut out).unwrap();

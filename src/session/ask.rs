@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::{Live, channel_of, text_of};
 use super::machine::Step;
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, Frame, Hub, Outbox, Scope};
 use crate::message::body::{self, Ask, Get, Subscribe, Writes};
 use crate::message::{self, ChannelName, Kind, entry};
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::read::{Found, INLINE_NODES, Selection, Source};
-use crate::store::{Event, Store, Transaction, notices_of};
+use crate::store::{Event, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 /// The seqs of the requests that wait for an answer from elsewhere.
@@ -54,15 +56,15 @@ impl Large {
 }
 
 /// Finds what a GET asks for, and writes nothing yet.
-fn read(store: &Store, get: &Get) -> Result<Read, Refusal> {
+fn read(store: &Store, access: &Access, get: &Get) -> Result<Read, Refusal> {
     if get.regex {
         let word = get.path.as_deref().ok_or_else(|| Refusal::bad("a regex needs a path"))?;
-        let source = Source::of(store, None, get.version, None)?;
+        let source = Source::of(store, access, &Path::TOP, get.version, None)?;
         let text = ChannelName { word, regex: true }.regex();
         return Ok(Read::Matches(Selection::new(store, source, &text, get.internal)?));
     }
     let path = get.path.as_deref().map_or(Ok(Path::TOP), Path::from_wire)?;
-    let source = Source::of(store, path.root(), get.version, None)?;
+    let source = Source::of(store, access, &path, get.version, None)?;
     Ok(Read::Node(Found::new(store, source, path, get.internal)?))
 }
 
@@ -81,6 +83,7 @@ pub(super) struct Asking<'a> {
     pub(super) kind: &'a str,
     pub(super) hub: &'a Hub,
     pub(super) store: &'a Store,
+    pub(super) access: &'a Access,
     pub(super) open: &'a Open,
     pub(super) outbox: &'a Arc<Outbox>,
 }
@@ -124,8 +127,12 @@ impl Asking<'_> {
             }
             _ => match body::read(kind, path, body)? {
                 Ask::Get(get) => return self.get(get, out),
-                Ask::Write(writes) => self.write(live, writes),
+                Ask::Write(writes) => {
+                    allow::ops(self.access, &writes.ops)?;
+                    self.write(live, writes);
+                }
                 Ask::Clear => {
+                    allow::admin(self.access, "clear the store")?;
                     let answer = self.later(|receipt, frame| body::write_receipt(&receipt, frame));
                     self.store.clear(Some(live.tega_id.clone()), move |result| {
                         answer(result.map_err(Refusal::from))
@@ -145,7 +152,7 @@ impl Asking<'_> {
         if get.fresh {
             return self.get_fresh(get);
         }
-        let read = read(self.store, &get)?;
+        let read = read(self.store, self.access, &get)?;
         if let Read::Node(found) = &read {
             let mut frame = self.head();
             frame.push_str("{\"value\":");
@@ -160,16 +167,23 @@ impl Asking<'_> {
 
     /// As [`Asking::get`], once everything is here that the home had acknowledged.
     fn get_fresh(&self, get: Get) -> Result<Step, Refusal> {
-        let root = match (&get.path, get.regex) {
-            (Some(word), false) => Path::from_wire(word)?.root().cloned(),
-            _ => None,
+        let path = match (&get.path, get.regex) {
+            (Some(word), false) => Path::from_wire(word)?,
+            _ => Path::TOP,
         };
-        let roots = root.map_or_else(|| self.hub.all_roots(), |root| vec![root]);
-        let (seq, tega_id, store) = (self.seq, self.hub.own_id().clone(), self.store.clone());
+        // Before anything is asked of other servers.
+        allow::read(self.access, &path)?;
+        let seen = |root: &Key| self.access.may_read_some(&Path::from_checked(vec![root.clone()]));
+        let roots = match path.root() {
+            Some(root) => vec![root.clone()],
+            None => self.hub.all_roots().into_iter().filter(seen).collect(),
+        };
+        let (seq, tega_id) = (self.seq, self.hub.own_id().clone());
+        let (store, access) = (self.store.clone(), self.access.clone());
         let heavy = self.hub.heavy().clone();
         let answer = self.later_whole();
         self.hub.fresh(roots, move |outcome| {
-            let read = outcome.and_then(|()| read(&store, &get));
+            let read = outcome.and_then(|()| read(&store, &access, &get));
             match read {
                 // It may be of any size, and this is no place to find out.
                 Ok(read) => heavy.run(move || answer(Ok(Large { read, seq, tega_id }.run()))),
@@ -216,12 +230,16 @@ impl Asking<'_> {
             request_id: writes.request_id,
             durable: writes.durable,
         };
-        self.hub.submit(transaction, answer);
+        let access = self.access.clone();
+        self.hub.submit(transaction, move |result| {
+            answer(result.map_err(|refusal| allow::told(&access, refusal)));
+        });
     }
 
     /// The original's dialect has the result alone; ours `{"result":…}`, which can't be taken for an error.
     fn call(&self, live: &Live, path: Option<&str>, body: Option<&str>) -> Result<(), Refusal> {
         let path = Path::from_wire(path.ok_or_else(|| Refusal::bad("RPC needs a path"))?)?;
+        allow::call(self.access, &path)?;
         let arguments = body::json(body.unwrap_or("{}"))?;
         let wrap = live.dialect == Dialect::Second;
         let answer = self.later(move |result: Value, frame| {
@@ -247,15 +265,17 @@ impl Asking<'_> {
     fn subscribe(&self, live: &mut Live, mut ask: Subscribe) -> Result<Frame, Refusal> {
         let since = ask.since.take();
         let resumes = since.is_some();
-        let subscribed =
-            live.subscribe(self.hub, self.store, self.outbox, ask.name(), Scope::Local, since)?;
+        let (hub, store, access) = (self.hub, self.store, self.access);
+        let subscribed = live.subscribe(hub, store, access, self.outbox, ask.name(), Scope::Local, since)?;
         let mut frame = self.head();
         let view = &subscribed.view;
         frame.push_str(&format!("{{\"position\":{},\"roots\":", view.position().0));
-        body::write_roots(
-            view.roots().map(|(name, root)| (name, root.incarnation, root.version)),
-            &mut frame,
-        );
+        // One that the subscriber would see something of, were it there, is told even while it isn't: to resume, it must
+        // be known.
+        let roots = view.roots().filter(|(name, _)| {
+            self.access.readable().is_none_or(|keep| keep.iter().any(|path| path.root() == Some(*name)))
+        });
+        body::write_roots(roots.map(|(name, root)| (name, root.incarnation, root.version)), &mut frame);
         match &subscribed.missed {
             Some(missed) if resumes => self.missed(live, &ask, missed, &mut frame)?,
             None if resumes => frame.push_str(",\"gone\":true"),
@@ -265,7 +285,10 @@ impl Asking<'_> {
             let start = frame.len();
             frame.push_str(",\"value\":");
             let path = ask.name().path().map_err(|e| Refusal::bad(e.to_string()))?;
-            match Found::new(self.store, Source::Present(view.clone()), path, false) {
+            // Where messages only may be heard, there's no state to be read.
+            let found = Source::present(view.clone(), self.access, &path)
+                .and_then(|source| Found::new(self.store, source, path, false));
+            match found {
                 Err(_) => frame.push_str("null"),
                 Ok(found) if found.write_small(INLINE_NODES, &mut frame) => {}
                 Ok(_) => {
@@ -288,10 +311,11 @@ impl Asking<'_> {
         // The session's watch sees by all of its channels; what was missed is of this one.
         let channel = channel_of(&text_of(ask.name())?, ask.regex)?;
         let view = self.store.view();
+        let Some(watch) = &live.watch else { return Ok(()) };
         frame.push_str(",\"missed\":[");
         let mut first = true;
         for event in missed.iter().filter(|event| event.by.as_ref() != Some(&live.tega_id)) {
-            for notice in notices_of(&channel, event, &view) {
+            for notice in watch.notices_of(&channel, event, &view) {
                 if !std::mem::take(&mut first) {
                     frame.push(',');
                 }

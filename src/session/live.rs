@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, Hub, Outbox, Scope};
 use crate::message::{ChannelName, FromClient, body};
 use crate::path::Path;
 use crate::store::{Channel, SessionId, Since, Store, Subscribed, Watch};
+use crate::token::Access;
 
 /// What there is once SESSION came.
 pub(super) struct Live {
@@ -26,12 +28,13 @@ impl Live {
         &mut self,
         hub: &Hub,
         store: &Store,
+        access: &Access,
         outbox: &Arc<Outbox>,
         frame: FromClient<'_>,
     ) -> Result<(), Refusal> {
         match frame {
             FromClient::Subscribe { channel, scope } => {
-                self.subscribe(hub, store, outbox, channel, scope, None).map(|_| ())
+                self.subscribe(hub, store, access, outbox, channel, scope, None).map(|_| ())
             }
             FromClient::Unsubscribe { channel: None } => {
                 hub.unsubscribe_all(self.session);
@@ -53,6 +56,7 @@ impl Live {
             FromClient::Publish { channel, body } => {
                 let path = ChannelName { word: channel, regex: false }.path();
                 let path = path.map_err(|e| Refusal::bad(e.to_string()))?;
+                allow::publish(access, &path)?;
                 let body = body::json(body)?;
                 hub.publish(&self.tega_id, Some(self.session), &path.to_string(), &body);
                 Ok(())
@@ -62,10 +66,12 @@ impl Live {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "four are the session's, three the frame's")]
     pub(super) fn subscribe(
         &mut self,
         hub: &Hub,
         store: &Store,
+        access: &Access,
         outbox: &Arc<Outbox>,
         name: ChannelName<'_>,
         scope: Scope,
@@ -73,12 +79,13 @@ impl Live {
     ) -> Result<Subscribed, Refusal> {
         let text = text_of(name)?;
         let channel = channel_of(&text, name.regex)?;
+        allow::listen(access, &channel)?;
         hub.subscribe(self.session, &channel, scope)?;
         let except = self.tega_id.clone();
         let watch = self.watch.get_or_insert_with(|| {
             // Not the outbox itself: it holds the waker of the task that holds the watch.
             let outbox = Arc::downgrade(outbox);
-            store.watch(Some(except), move || {
+            store.watch_within(Some(except), access.readable(), move || {
                 if let Some(outbox) = outbox.upgrade() {
                     outbox.poke();
                 }

@@ -4,18 +4,22 @@ use std::sync::{Arc, PoisonError};
 
 use super::ask::{Asking, Large, Open};
 use super::live::Live;
+use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, End, Frame, Hub, Joining, Outbox, Scope};
 use crate::message::{self, FromClient, body, entry};
 use crate::read::Heavy;
 use crate::store::{Event, Store, Watch};
+use crate::token::Access;
 
 /// A session of one connection. It begins with a SESSION frame and ends when it's dropped.
 pub(super) struct Machine {
     hub: Hub,
     store: Store,
     peer: String,
+    /// What it may do.
+    access: Access,
     outbox: Arc<Outbox>,
     /// The seqs of the requests that wait for an answer from elsewhere.
     open: Open,
@@ -37,8 +41,8 @@ fn refuse(code: u16, reason: impl ToString) -> Step {
 }
 
 impl Machine {
-    pub(super) fn new(hub: Hub, store: Store, peer: String, outbox: Arc<Outbox>) -> Machine {
-        Machine { hub, store, peer, outbox, open: Arc::default(), live: None }
+    pub(super) fn new(hub: Hub, store: Store, peer: String, access: Access, outbox: Arc<Outbox>) -> Machine {
+        Machine { hub, store, peer, access, outbox, open: Arc::default(), live: None }
     }
 
     /// Whether SESSION came.
@@ -88,6 +92,7 @@ impl Machine {
                     kind,
                     hub: &self.hub,
                     store: &self.store,
+                    access: &self.access,
                     open: &self.open,
                     outbox: &self.outbox,
                 };
@@ -106,10 +111,12 @@ impl Machine {
                 }
                 Err(refusal) => self.bad_frame(&refusal, out),
             },
-            (Some(live), other) => match live.listen(&self.hub, &self.store, &self.outbox, other) {
-                Ok(()) => Step::Go,
-                Err(refusal) => self.bad_frame(&refusal, out),
-            },
+            (Some(live), other) => {
+                match live.listen(&self.hub, &self.store, &self.access, &self.outbox, other) {
+                    Ok(()) => Step::Go,
+                    Err(refusal) => self.bad_frame(&refusal, out),
+                }
+            }
         }
     }
 
@@ -123,7 +130,11 @@ impl Machine {
     }
 
     fn begin(&mut self, tega_id: TegaId, scope: Scope, dialect: Dialect, out: &mut Vec<Frame>) -> Step {
-        let who = Joining { tega_id: tega_id.clone(), scope, dialect, from: self.peer.clone() };
+        if let Err(refusal) = allow::act_as(&self.access, Some(&tega_id)) {
+            return refuse(4001, refusal);
+        }
+        let (from, access) = (self.peer.clone(), self.access.clone());
+        let who = Joining { tega_id: tega_id.clone(), scope, dialect, from, access };
         let session = match self.hub.join(who, self.outbox.clone()) {
             Ok(session) => session,
             Err(refusal) => return refuse(1013, refusal),
@@ -139,12 +150,13 @@ impl Machine {
     pub(super) fn next_notify(&mut self) -> Result<Option<Frame>, End> {
         let Some(Live { watch: Some(watch), channels, dialect, .. }) = &self.live else { return Ok(None) };
         while let Some(event) = watch.try_next().map_err(|_| End::lagging())? {
-            let known = self.hub.fanout().get(&event, channels, *dialect);
+            let known = self.hub.fanout().get(&event, channels, *dialect, &self.access);
             let frame = match known {
                 Some(frame) => frame,
                 None => {
                     let frame = notify(watch, &event, *dialect).map(Arc::from);
-                    self.hub.fanout().put(event, channels.clone(), *dialect, frame.clone());
+                    let access = self.access.clone();
+                    self.hub.fanout().put(event, channels.clone(), *dialect, access, frame.clone());
                     frame
                 }
             };

@@ -18,6 +18,11 @@
 //! - Notifications are fetched from the store's watch, and one encoding serves all sessions
 //!   that listen to the same channels.
 //!
+//! **What it may.** A session has the access of its token from the handshake to its end: it acts under a tega ID that this
+//! allows (else 4001), each request and frame is asked about first, reads and notifications are cut to what may be read,
+//! and messages come from channels that may be heard. A channel may be listened to for either; each kind comes only to who
+//! may have it. Sessions share an encoded notification where they listen to the same and may read the same.
+//!
 //! **Bounds.** While [`Limits::open`] requests wait, or the socket doesn't take what is to be sent, nothing more is
 //! read: the client feels it as a full socket, not as an error. What isn't asked for (notifications, messages, calls) has
 //! a bounded queue, and a session that lets it overflow is closed with 4008 `lagging`, and may come back and resume. A
@@ -82,6 +87,8 @@ pub fn config() -> WebSocketConfig {
         .max_frame_size(Some(crate::message::MAX_MESSAGE))
 }
 
+#[cfg(test)]
+mod scope_tests;
 #[cfg(test)]
 mod socket_tests;
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub async fn serve<S>(
     });
     let mut socket = Socket {
         ws,
-        machine: Machine::new(hub.clone(), store.clone(), peer, outbox.clone()),
+        machine: Machine::new(hub.clone(), store.clone(), peer, access.clone(), outbox.clone()),
         outbox,
         limits,
         queue: VecDeque::new(),

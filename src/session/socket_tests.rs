@@ -228,7 +228,7 @@ fn a_subscriber_that_takes_nothing_is_closed_as_lagging_and_slows_nobody() {
         slow.send(Message::text("SESSION slow local")).await.unwrap();
         slow.send(Message::text("SUBSCRIBE a local False")).await.unwrap();
         let mut quick = Peer::new(address, "quick").await;
-        while world.hub.channels().is_empty() {
+        while world.hub.channels(&Access::all()).is_empty() {
             quick.ask("REQUEST 1 GET None None\n{}").await;
         }
         let large = format!("REQUEST 1 PUT None a.b\n{{\"value\":\"{}\"}}", "x".repeat(60_000));

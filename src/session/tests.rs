@@ -11,6 +11,7 @@ use crate::hub::{End, Hub, Outbox};
 use crate::path::Path;
 use crate::read::INLINE_NODES;
 use crate::store::{Ope, Options, Store, Transaction};
+use crate::token::Access;
 use crate::value::Value;
 
 pub(super) fn id(text: &str) -> TegaId {
@@ -37,14 +38,23 @@ impl World {
     }
 
     fn connect(&self) -> Talk {
+        self.connect_with(Access::all())
+    }
+
+    pub(super) fn connect_with(&self, access: Access) -> Talk {
         let outbox = Arc::new(Outbox::new(Limits::default().outbox));
-        let machine = Machine::new(self.hub.clone(), self.store.clone(), "test".into(), outbox.clone());
+        let (hub, store) = (self.hub.clone(), self.store.clone());
+        let machine = Machine::new(hub, store, "test".into(), access, outbox.clone());
         Talk { machine, outbox }
     }
 
     /// A session that has begun.
     fn session(&self, hello: &str) -> Talk {
-        let mut talk = self.connect();
+        self.session_with(hello, Access::all())
+    }
+
+    pub(super) fn session_with(&self, hello: &str, access: Access) -> Talk {
+        let mut talk = self.connect_with(access);
         assert_eq!(talk.say(hello), ["SESSIONACK global"]);
         talk
     }
@@ -61,7 +71,7 @@ impl Drop for World {
     }
 }
 
-struct Talk {
+pub(super) struct Talk {
     machine: Machine,
     outbox: Arc<Outbox>,
 }
@@ -74,7 +84,7 @@ impl Talk {
     }
 
     /// What is answered at once.
-    fn say(&mut self, frame: &str) -> Vec<String> {
+    pub(super) fn say(&mut self, frame: &str) -> Vec<String> {
         match self.step(frame) {
             (Step::Go, frames) => frames,
             (Step::Large(large), mut frames) => {
@@ -85,7 +95,7 @@ impl Talk {
         }
     }
 
-    fn ends(&mut self, frame: &str) -> End {
+    pub(super) fn ends(&mut self, frame: &str) -> End {
         match self.step(frame) {
             (Step::End(end), _) => end,
             (_, frames) => panic!("{frame}: {frames:?}"),
@@ -102,8 +112,18 @@ impl Talk {
         frames.iter().map(|frame| frame.as_str().to_owned()).collect()
     }
 
+    /// What is there to be sent, without waiting: frames that others left here, then notifications.
+    pub(super) fn pending(&mut self) -> Vec<String> {
+        let mut frames = Vec::new();
+        self.outbox.take(Some(&mut frames), std::task::Waker::noop());
+        while let Some(frame) = self.machine.next_notify().unwrap() {
+            frames.push(frame);
+        }
+        frames.iter().map(|frame| frame.as_str().to_owned()).collect()
+    }
+
     /// Asks, and waits for the one answer.
-    fn ask(&mut self, frame: &str) -> String {
+    pub(super) fn ask(&mut self, frame: &str) -> String {
         let mut frames = self.say(frame);
         if frames.is_empty() {
             frames = self.hear();
@@ -145,7 +165,7 @@ fn a_session_of_the_go_driver_subscribes_is_notified_and_gets_messages() {
     // UNSUBSCRIBE is never echoed, and ends it.
     assert!(go.say("UNSUBSCRIBE a.b False").is_empty());
     assert!(go.say("UNSUBSCRIBE").is_empty());
-    assert_eq!(world.hub.channels(), [("a.b".to_string(), vec![id("other")])]);
+    assert_eq!(world.hub.channels(&Access::all()), [("a.b".to_string(), vec![id("other")])]);
 }
 
 #[test]
@@ -248,7 +268,7 @@ fn a_request_that_cant_be_is_answered_and_changes_nothing() {
             assert!(answer.contains("{\"error\":{\"code\":") && answer.contains(why), "{frame}: {answer}");
         }
     }
-    assert!(world.hub.channels().is_empty(), "a refused subscription leaves nothing behind");
+    assert!(world.hub.channels(&Access::all()).is_empty(), "a refused subscription leaves nothing behind");
     assert_eq!(world.store.view().roots().count(), 0);
 }
 

@@ -274,15 +274,16 @@ impl Notice {
     }
 }
 
-/// What subscribers of these channels are told of an event: each change once, in order. `state` gives the node at a
+/// What subscribers of these channels are told of an event's changes: each once, in order. `state` gives the node at a
 /// path after the event, for rollbacks.
 pub(super) fn notices<'a>(
     channels: impl Iterator<Item = &'a Channel> + Clone,
-    event: &Event,
+    changes: &[Change],
+    rollback_to: Option<&(Key, Version)>,
     state: impl Fn(&Path) -> Option<Node>,
 ) -> Vec<Notice> {
     let mut notices: Vec<Notice> = Vec::new();
-    for change in &event.changes {
+    for change in changes {
         let from = notices.len();
         for channel in channels.clone() {
             let start = notices.len();
@@ -298,14 +299,14 @@ pub(super) fn notices<'a>(
             }
         }
     }
-    let Some((root, version)) = &event.rollback_to else { return notices };
+    let Some((root, version)) = rollback_to else { return notices };
     // A rollback is one notice for each node that a channel names, whatever the edits that led there.
     let root = Path::from_checked(vec![root.clone()]);
     let mut told: Vec<Notice> = Vec::new();
     for channel in channels {
         let path = match channel {
             Channel::Path(path) if path.len() > 1 => {
-                if !event.changes.iter().any(|c| path.contains(&c.path) || c.path.contains(path)) {
+                if !changes.iter().any(|c| path.contains(&c.path) || c.path.contains(path)) {
                     continue;
                 }
                 path.clone()
@@ -313,7 +314,7 @@ pub(super) fn notices<'a>(
             Channel::Regex { pattern, .. } if !pattern.matches(&joined(&root)) => {
                 // Below the root a regex is told the edits themselves.
                 let mut edits = Vec::new();
-                event.changes.iter().for_each(|change| channel.tell(change, &mut edits));
+                changes.iter().for_each(|change| channel.tell(change, &mut edits));
                 told.extend(edits);
                 continue;
             }
@@ -327,8 +328,11 @@ pub(super) fn notices<'a>(
             Some(node) => {
                 told.push(Notice { ope: Ope::Rollback, path, instance: Some(node), back_to: Some(*version) });
             }
-            // It went, or it wasn't there before either.
-            None => told.extend(notices.iter().find(|n| n.path == path && n.ope == Ope::Delete).cloned()),
+            // It went, or it wasn't there before either. To a reader of some parts of it, when the last of these went.
+            None => {
+                let gone = |n: &&Notice| n.ope == Ope::Delete && path.contains(&n.path);
+                told.extend(notices.iter().filter(gone).cloned());
+            }
         }
     }
     told

@@ -78,6 +78,7 @@ mod tests;
 mod transaction;
 mod upkeep;
 mod watch;
+mod within;
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -107,6 +108,7 @@ pub use state::{Past, Root, View};
 pub use status::{Health, LogStatus, Status};
 pub use transaction::{Expect, MAX_OPS, MAX_REQUEST_ID, Op, Receipt, Transaction};
 pub use watch::{Lagging, MAX_CHANNELS, Since, Subscribed, Watch, notices_of};
+pub use within::changes_within;
 
 /// A session of somebody who may own ephemeral nodes; never used twice in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -392,7 +394,18 @@ impl Store {
     /// A watch without channels yet. Events of `except` aren't queued. `wake` is called by the committer's
     /// thread after it queued one or more events: it must be quick, and mustn't wait for the store.
     pub fn watch(&self, except: Option<TegaId>, wake: impl Fn() + Send + Sync + 'static) -> Watch {
-        Watch::new(self.shared().clone(), except, Box::new(wake))
+        self.watch_within(except, None, wake)
+    }
+
+    /// As [`Store::watch`], for somebody who may see these subtrees only: of anything else nothing is queued and
+    /// nothing told, and of a change above them only what is left of it in them. `None`: everything.
+    pub fn watch_within(
+        &self,
+        except: Option<TegaId>,
+        within: Option<&[Path]>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Watch {
+        Watch::new(self.shared().clone(), except, within.map(Box::from), Box::new(wake))
     }
 
     /// How the store is doing.

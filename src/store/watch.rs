@@ -13,10 +13,11 @@ use super::event::{Channel, Event, Notice, notices};
 use super::feed::FeedQueue;
 use super::options::Durability;
 use super::state::{Past, State, View};
+use super::within::{changes_within, meets, node_within};
 use super::{Error, Shared};
 use crate::commit::{Incarnation, Position, TegaId};
-use crate::path::Key;
-use crate::tree::Version;
+use crate::path::{Key, Path};
+use crate::tree::{Node, Version};
 
 /// The most channels of one watch.
 pub const MAX_CHANNELS: usize = 1_000;
@@ -53,6 +54,8 @@ pub(super) struct Queue {
     id: u64,
     /// Whose own changes aren't queued.
     except: Option<TegaId>,
+    /// The subtrees of which its owner is told; `None`: everything.
+    within: Option<Box<[Path]>>,
     limit: usize,
     wake: Box<dyn Fn() + Send + Sync>,
     inner: Mutex<Inner>,
@@ -76,8 +79,13 @@ impl Queue {
     /// Queues an event that concerns a channel; true: `wake` is to be called.
     fn push(&self, event: &Arc<Event>) -> bool {
         let mut inner = self.lock();
-        let concerned =
-            |channel: &Channel| event.changes.iter().any(|change| channel.may_concern(&change.path));
+        let within = self.within.as_deref();
+        let concerned = |channel: &Channel| {
+            event
+                .changes
+                .iter()
+                .any(|change| channel.may_concern(&change.path) && meets(&change.path, within))
+        };
         // A rollback to an equal state changes nothing and is told all the same.
         let rolled_back = event.rollback_to.is_some();
         if inner.lagging || !(rolled_back || inner.channels.iter().any(concerned)) {
@@ -250,6 +258,7 @@ impl Watch {
     pub(super) fn new(
         shared: Arc<Shared>,
         except: Option<TegaId>,
+        within: Option<Box<[Path]>>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Watch {
         let mut watches = shared.watches();
@@ -258,6 +267,7 @@ impl Watch {
         let queue = Queue {
             id: watches.next,
             except,
+            within,
             limit: shared.options.watch_queue,
             wake,
             inner: Mutex::new(Inner {
@@ -291,7 +301,7 @@ impl Watch {
         }
         let view = View { state: self.shared.published() };
         let missed = match since {
-            Some(since) => missed(&self.shared, &view.state, &channel, &since),
+            Some(since) => missed(&self.shared, &view.state, &channel, self.queue.within.as_deref(), &since),
             None => Some(Vec::new()),
         };
         drop(watches);
@@ -350,34 +360,54 @@ impl Watch {
     /// What this watch's channels are told of an event: each change once, in order. Empty: it doesn't concern them.
     pub fn notices(&self, event: &Event) -> Vec<Notice> {
         let channels = self.queue.lock().channels.clone();
-        told(channels.iter(), event, &self.shared.published())
+        told(channels.iter(), event, &self.shared.published(), self.queue.within.as_deref())
+    }
+
+    /// What this watch's owner is told of an event, such as one that was missed, by one channel alone.
+    pub fn notices_of(&self, channel: &Channel, event: &Event, view: &View) -> Vec<Notice> {
+        told(std::iter::once(channel), event, &view.state, self.queue.within.as_deref())
     }
 }
 
-/// What the subscriber of one channel is told of an event, such as one that was missed.
+/// What the subscriber of one channel is told of an event, such as one that was missed, where it may see everything.
 pub fn notices_of(channel: &Channel, event: &Event, view: &View) -> Vec<Notice> {
-    told(std::iter::once(channel), event, &view.state)
+    told(std::iter::once(channel), event, &view.state, None)
 }
 
 fn told<'a>(
     channels: impl Iterator<Item = &'a Channel> + Clone,
     event: &Event,
     state: &State,
+    within: Option<&[Path]>,
 ) -> Vec<Notice> {
-    notices(channels, event, |path| {
-        let (root, keys) = path.keys().split_first()?;
-        // The state of the event itself, as long as it is kept; else the present one, which is newer.
-        let version = event.roots.iter().find(|(name, ..)| name == root).map(|(_, _, version)| *version);
-        let past = state.kept(root).and_then(|kept| {
-            super::state::with_kept(kept, |kept| {
-                kept.iter().find(|past| Some(past.version) == version).cloned()
-            })
-        });
-        match past {
-            Some(past) => past.tree?.get(keys).map(|node| node.to_node()),
-            None => state.live.get(root)?.present.get(keys).map(|node| node.to_node()),
-        }
+    let changes = changes_within(&event.changes, within);
+    // Of a rollback that changed nothing that may be seen, nothing is told; of one that changed nothing at all, that it
+    // happened.
+    let rollback = event.rollback_to.as_ref().filter(|(root, _)| {
+        let at_root = |path: &Path| path.root() == Some(root);
+        within.is_none_or(|within| {
+            !changes.is_empty()
+                || (event.changes.is_empty() && within.iter().any(|path| path.is_empty() || at_root(path)))
+        })
+    });
+    notices(channels, &changes, rollback, |path| {
+        let node = state_after(path, event, state)?;
+        within.map_or_else(|| Some(node.clone()), |within| node_within(&node, path, within))
     })
+}
+
+/// The node at a path after an event.
+fn state_after(path: &Path, event: &Event, state: &State) -> Option<Node> {
+    let (root, keys) = path.keys().split_first()?;
+    // The state of the event itself, as long as it is kept; else the present one, which is newer.
+    let version = event.roots.iter().find(|(name, ..)| name == root).map(|(_, _, version)| *version);
+    let past = state.kept(root).and_then(|kept| {
+        super::state::with_kept(kept, |kept| kept.iter().find(|past| Some(past.version) == version).cloned())
+    });
+    match past {
+        Some(past) => past.tree?.get(keys).map(|node| node.to_node()),
+        None => state.live.get(root)?.present.get(keys).map(|node| node.to_node()),
+    }
 }
 
 impl Drop for Watch {
@@ -403,8 +433,15 @@ fn same(a: &Channel, b: &Channel) -> bool {
     }
 }
 
-/// The commits that a subscriber of this channel hasn't seen, or `None` where the history doesn't reach back.
-fn missed(shared: &Shared, state: &State, channel: &Channel, since: &Since) -> Option<Vec<Arc<Event>>> {
+/// The commits that a subscriber of this channel hasn't seen, or `None` where the history doesn't reach back. Roots of
+/// which `within` has nothing don't matter.
+fn missed(
+    shared: &Shared,
+    state: &State,
+    channel: &Channel,
+    within: Option<&[Path]>,
+    since: &Since,
+) -> Option<Vec<Arc<Event>>> {
     if !may_be_told(shared, state, root_of(channel), since) {
         return None;
     }
@@ -415,6 +452,7 @@ fn missed(shared: &Shared, state: &State, channel: &Channel, since: &Since) -> O
             .iter()
             .map(|(name, _)| name)
             .chain(state.dead.iter().map(|(name, _)| name))
+            .filter(|name| meets(&Path::from_checked(vec![(*name).clone()]), within))
             .cloned()
             .collect(),
     };

@@ -29,6 +29,7 @@
 //! | `edit` | put and delete |
 //! | `diff` | what differs between two trees, and the steps from one to the other |
 //! | `walk` | every node, depth first |
+//! | `within` | a node cut to some of its subtrees |
 //! | `select`, `pattern` | nodes by regular expression, and channels; how such a text is read |
 //! | `text` | JSON straight from the tree, plain and in the `internal` form |
 //! | `edges` | parents and children as pairs, for drawing |
@@ -44,6 +45,7 @@ mod select;
 mod state;
 mod text;
 mod walk;
+mod within;
 
 #[cfg(test)]
 mod testing;
@@ -62,6 +64,7 @@ pub use select::{ChannelPattern, Match, Pattern, SelectError, SelectLimits};
 pub use state::{StateReader, write_states};
 pub use text::{BudgetSpent, Lease, write_internal, write_json};
 pub use walk::Walk;
+pub use within::within;
 
 /// The most children of a container.
 pub const MAX_CHILDREN: usize = 65_536;

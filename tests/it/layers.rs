@@ -17,10 +17,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("token", &["commit", "path", "value"]),
     ("log", &[]),
     ("store", &["commit", "log", "path", "system", "tree", "value"]),
-    ("api", &["commit", "path", "store", "value"]),
+    ("api", &["commit", "path", "store", "token", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
-    ("read", &["api", "path", "store", "tree", "value"]),
-    ("hub", &["api", "commit", "message", "path", "read", "store", "system", "tree", "value"]),
+    ("read", &["api", "commit", "path", "store", "token", "tree", "value"]),
+    ("hub", &["api", "commit", "message", "path", "read", "store", "system", "token", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "token", "value"]),
     (
         "http",
