@@ -8,7 +8,6 @@ use crate::api::error::Refusal;
 use crate::api::route::{LINK, Method, PUBSUB};
 use crate::http::Reply;
 
-
 /// What a request wants that is for a WebSocket's path and wants to change to its protocol.
 pub(super) fn wanted(head: &Head, texts: &Texts<'_>) -> Option<Purpose> {
     match texts.path.strip_suffix('/').unwrap_or(texts.path) {

@@ -53,8 +53,8 @@ use crate::path::Key;
 use crate::store::{Away, Error, Home, Sent, Snapshot, Standing, Start, Store};
 
 pub use accept::Links;
-pub use options::{Options, PRESENCE_GRACE, Secret, global};
 pub use back_off::BackOff;
+pub use options::{Options, PRESENCE_GRACE, Secret, global};
 pub use replication::{Followed, Replication};
 
 /// Bytes of commits that may be sent beyond what was acknowledged. One commit may always be.

@@ -418,7 +418,7 @@ impl Work {
                 }
                 Input::Line(line)
             }
-            Some(Want::Commit) => match feeding.feed.next() {
+            Some(Want::Commit) => match feeding.feed.try_next() {
                 Ok(Some(sent)) => Input::Commit(sent),
                 Ok(None) => {
                     feeding.ready = false;

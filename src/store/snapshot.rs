@@ -11,6 +11,7 @@
 use std::fmt::Write;
 
 use super::base::{Lines, Reading, number};
+use super::replica::Standing;
 use super::state::Past;
 use crate::commit::{Position, TegaId};
 use crate::path::Key;
@@ -123,6 +124,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How far who installs it will have a root; `None`: it won't have it.
+    pub fn standing(&self, root: &str) -> Option<Standing> {
+        let (_, past) = self.taken.roots.iter().find(|(name, _)| name == root)?;
+        past.as_ref().map(|past| Standing {
+            incarnation: past.incarnation,
+            version: past.version,
+            digest: past.digest,
+        })
+    }
+
     /// What the log says of it before the states.
     pub(super) fn begin_line(&self, position: Position, skip: impl Fn(&str) -> bool) -> String {
         let mut line = format!("{{\"install\":\"{}\",\"as\":{position},\"roots\":[", self.home);

@@ -137,11 +137,7 @@ fn body(n: usize) -> String {
 }
 
 /// Runs it all. `rss`: the server's memory in KiB, where it's on this machine.
-pub(super) fn run(
-    target: &Target,
-    locals: usize,
-    rss: impl Fn() -> Option<u64>,
-) -> Result<Figures, String> {
+pub(super) fn run(target: &Target, locals: usize, rss: impl Fn() -> Option<u64>) -> Result<Figures, String> {
     let fleet = Rc::new(Fleet {
         target: target.clone(),
         away_since: RefCell::new(vec![None; locals]),
@@ -168,7 +164,8 @@ async fn whole(
     put_all(&fleet, &mut writer, locals, BATCH, 0).await?;
     let before = rss();
     let clients = locals.to_string();
-    let label = |what: &str, depth: usize| [what.to_string(), "link".into(), clients.clone(), depth.to_string()];
+    let label =
+        |what: &str, depth: usize| [what.to_string(), "link".into(), clients.clone(), depth.to_string()];
     let mut rows = Vec::new();
 
     fleet.begin();
@@ -197,7 +194,13 @@ async fn whole(
 }
 
 /// Puts every root once, so many at a time; the next goes when one is answered.
-async fn put_all(fleet: &Fleet, writer: &mut Peer, locals: usize, depth: usize, round: usize) -> Result<(), String> {
+async fn put_all(
+    fleet: &Fleet,
+    writer: &mut Peer,
+    locals: usize,
+    depth: usize,
+    round: usize,
+) -> Result<(), String> {
     let (mut next, mut open) = (0, 0);
     while next < locals || open > 0 {
         while next < locals && open < depth {

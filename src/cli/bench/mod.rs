@@ -176,7 +176,9 @@ fn of_fleet(typed: &Typed, out: &mut Out, target: &Target, pid: Option<i64>) -> 
     show(typed, out, &figures.rows)?;
     if let Some((before, after)) = figures.memory {
         let each = after.saturating_sub(before) as f64 / locals as f64;
-        note(&format!("memory of the server: {before} KiB without links, {after} KiB with {locals} idle: {each:.1} KiB each"));
+        note(&format!(
+            "memory of the server: {before} KiB without links, {after} KiB with {locals} idle: {each:.1} KiB each"
+        ));
     }
     note(&format!("in the storm {} attempts were turned away or broke", figures.turned_away));
     Ok(())
