@@ -38,6 +38,11 @@ pub trait Remote: Send + Sync {
     /// Ends the link; a local opens it again.
     fn end(&self, reason: &str);
 
+    /// Whether it's a server of the original, which a session stands for.
+    fn is_legacy(&self) -> bool {
+        false
+    }
+
     /// How it is doing.
     fn info(&self) -> LinkInfo;
 }

@@ -120,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let has_room = self.send(cx)?;
         let taken = self.outbox.take(has_room.then_some(&mut self.fresh), cx.waker());
         self.poked |= taken.poked;
+        self.machine.adapt(&mut self.fresh);
         self.enqueue(cx)?;
         if let Some(end) = taken.end {
             return self.close(cx, end);
@@ -143,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         for _ in 0..SHARE {
             let blocked = !self.queue.is_empty() || self.partial.is_some();
-            if blocked || self.large.is_some() || self.machine.open() >= self.limits.open {
+            if blocked || self.large.is_some() || self.machine.open() >= self.limits.open || self.machine.is_behind() {
                 // Whatever changes one of these wakes the task.
                 return Ok(true);
             }
