@@ -68,7 +68,9 @@ fn read_entry(entry: &Value) -> Result<Told, BadFrame> {
         (Some("PUT"), Some(instance)) if at.len() > 1 || instance.as_object().is_some() => {
             Ok(Told::Put(at, instance.clone()))
         }
-        (Some("PUT"), Some(instance)) => bad(format!("the root {at} must be an object, not {}", instance.kind())),
+        (Some("PUT"), Some(instance)) => {
+            bad(format!("the root {at} must be an object, not {}", instance.kind()))
+        }
         (Some("PUT"), None) => bad(format!("a PUT of {at} needs an \"instance\"")),
         (Some("DELETE"), _) => Ok(Told::Delete(at)),
         (Some("ROLLBACK"), instance) => Ok(Told::Rollback {
@@ -123,7 +125,9 @@ pub fn read_roots(request: Option<&str>) -> Result<Vec<(Key, Option<i64>)>, Refu
                 roots.push((root(name)?, version.as_int()));
             }
         }
-        Some(other) => return Err(Refusal::bad(format!("\"kwargs\" must be an object, not {}", other.kind()))),
+        Some(other) => {
+            return Err(Refusal::bad(format!("\"kwargs\" must be an object, not {}", other.kind())));
+        }
     }
     Ok(roots)
 }
@@ -223,7 +227,8 @@ mod tests {
         assert_eq!(read(r#"{"args":null,"kwargs":{"a":-1,"b":null}}"#), Ok(wanted.clone()));
         assert_eq!(read(r#"{"args":[["a",-1],"b"]}"#), Ok(wanted));
         assert_eq!(read_roots(None).unwrap(), []);
-        for bad in ["[]", r#"{"args":1}"#, r#"{"args":[1]}"#, r#"{"kwargs":{"a.b":1}}"#, r#"{"args":["_a"]}"#] {
+        for bad in ["[]", r#"{"args":1}"#, r#"{"args":[1]}"#, r#"{"kwargs":{"a.b":1}}"#, r#"{"args":["_a"]}"#]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -235,12 +240,18 @@ mod tests {
         write_entry("PUT", "r", "x", &value, &mut out);
         assert_eq!(out, r#"{"ope":"PUT","path":"r","tega_id":"x","instance":{"b":{},"d":[null]}}"#);
         assert_eq!(word(&at("a.@lan[0].b_c")).as_deref(), Some("a.@lan[0].b_c"));
-        assert_eq!([word(&at(r#"a["1.2"]"#)), word(&at(r#"a["b c"]"#)), word(&Path::TOP)], [None, None, None]);
+        assert_eq!(
+            [word(&at(r#"a["1.2"]"#)), word(&at(r#"a["b c"]"#)), word(&Path::TOP)],
+            [None, None, None]
+        );
     }
 
     #[test]
     fn a_message_names_its_channel_in_escaped_form() {
-        assert_eq!(message("MESSAGE a.b x\n{\"message\":\"1.5 . \"}").unwrap(), "MESSAGE a\\.b x\n{\"message\":\"1.5 . \"}");
+        assert_eq!(
+            message("MESSAGE a.b x\n{\"message\":\"1.5 . \"}").unwrap(),
+            "MESSAGE a\\.b x\n{\"message\":\"1.5 . \"}"
+        );
         assert_eq!(message("MESSAGE a x\n{\"message\":1.5}"), None);
         assert_eq!(message("NOTIFY\n[]"), None);
     }

@@ -144,7 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         for _ in 0..SHARE {
             let blocked = !self.queue.is_empty() || self.partial.is_some();
-            if blocked || self.large.is_some() || self.machine.open() >= self.limits.open || self.machine.is_behind() {
+            if blocked
+                || self.large.is_some()
+                || self.machine.open() >= self.limits.open
+                || self.machine.is_behind()
+            {
                 // Whatever changes one of these wakes the task.
                 return Ok(true);
             }

@@ -13,6 +13,7 @@ mod door;
 mod drivers;
 mod layers;
 mod ledger;
+mod legacy;
 mod migrate;
 mod namespaces;
 mod proxy;

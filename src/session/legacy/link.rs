@@ -15,8 +15,8 @@ use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{End, Frame, Hub, LinkInfo, LinkedRoot, Outbox, Remote, RemoteDone};
-use crate::message::{self, original};
 use crate::message::original::Told;
+use crate::message::{self, original};
 use crate::path::{Key, Path};
 use crate::store::{Away, Channel, Error, Home, Op, Receipt, SessionId, Store, Transaction};
 use crate::token::Access;
@@ -157,16 +157,17 @@ impl LegacyLink {
         let away = Away { home: id.clone(), handover: false };
         match self.store.home(root)? {
             Home::Away(Some(home)) if home == *id => {
-                let recorded = self.store.homes().into_iter().any(|(name, known)| name == *root && known == away);
+                let recorded =
+                    self.store.homes().into_iter().any(|(name, known)| name == *root && known == away);
                 Ok((!recorded).then_some(away))
             }
             Home::Away(Some(home)) => {
                 conflict(format!("the home of {root} is {home}; `tega home {root} {id}` would move it"))
             }
             Home::Away(None) => conflict(format!("the home of {root} isn't known")),
-            Home::Here if self.store.view().root(root).is_some_and(|root| !root.ephemeral_only) => {
-                conflict(format!("{root} is this server's own root; `tega home {root} {id}` gives it to {id}"))
-            }
+            Home::Here if self.store.view().root(root).is_some_and(|root| !root.ephemeral_only) => conflict(
+                format!("{root} is this server's own root; `tega home {root} {id}` gives it to {id}"),
+            ),
             Home::Here => Ok(Some(away)),
         }
     }
@@ -208,7 +209,9 @@ impl LegacyLink {
                     continue;
                 }
                 match entry {
-                    Told::Rollback { root, instance: Some(instance), .. } => changes.push(Told::Put(root, instance)),
+                    Told::Rollback { root, instance: Some(instance), .. } => {
+                        changes.push(Told::Put(root, instance))
+                    }
                     Told::Rollback { back_to, .. } => {
                         if !changes.is_empty() {
                             steps.push(What::Changes(std::mem::take(&mut changes)));
@@ -392,7 +395,10 @@ impl LegacyLink {
         if self.lock().over {
             return;
         }
-        log::warn!("a change of {root} by {}, an original local server, is lost here: {problem}", self.tega_id);
+        log::warn!(
+            "a change of {root} by {}, an original local server, is lost here: {problem}",
+            self.tega_id
+        );
         if let Some(served) = self.lock().serves.get_mut(root) {
             served.problem = Some(format!("a change was lost: {problem}"));
         }

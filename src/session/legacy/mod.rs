@@ -68,7 +68,11 @@ pub(super) fn sync(
     let mut refused = None;
     for (root, version) in roots {
         if let Err(refusal) = follow(asking, live, &root, version) {
-            log::warn!("{}, an original local server, can't follow {root}: {}", live.tega_id, refusal.message);
+            log::warn!(
+                "{}, an original local server, can't follow {root}: {}",
+                live.tega_id,
+                refusal.message
+            );
             if let Some(legacy) = &live.legacy {
                 legacy.link.refuse(root, refusal.message.clone());
             }
@@ -148,10 +152,13 @@ fn begin(asking: &Asking<'_>, live: &mut Live, out: &mut Vec<Frame>) -> Result<(
         return Ok(());
     }
     if live.dialect != Dialect::Original {
-        return Err(Refusal::bad("SYNC and REFER are of the original's dialect; this version links at /_link"));
+        return Err(Refusal::bad(
+            "SYNC and REFER are of the original's dialect; this version links at /_link",
+        ));
     }
     if let Some(global) = asking.hub.global() {
-        let message = format!("this is a local server itself; links lead to its global one, {}", global.address);
+        let message =
+            format!("this is a local server itself; links lead to its global one, {}", global.address);
         return Err(Refusal::new("forbidden", message));
     }
     let known = asking.hub.link(&live.tega_id);
@@ -180,12 +187,7 @@ fn begin(asking: &Asking<'_>, live: &mut Live, out: &mut Vec<Frame>) -> Result<(
 }
 
 /// The local begins to follow a root of this server, of which it has this version.
-fn follow(
-    asking: &Asking<'_>,
-    live: &mut Live,
-    root: &Key,
-    version: Option<i64>,
-) -> Result<(), Refusal> {
+fn follow(asking: &Asking<'_>, live: &mut Live, root: &Key, version: Option<i64>) -> Result<(), Refusal> {
     let path = Path::from_checked(vec![root.clone()]);
     if !asking.access.may_read(&path) {
         return Err(Refusal::new("forbidden", format!("its token may not read all of {path}")).at(&path));
@@ -223,7 +225,9 @@ fn root_of(path: &Path) -> Option<&Key> {
 fn plain(change: &Change) -> Option<(&'static str, String, Value)> {
     let word = original::word(&change.path).filter(|_| change.path.len() > 1)?;
     match (&change.before, &change.after) {
-        (_, Some(after)) => Some(("PUT", word, after.to_value())).filter(|(_, _, value)| *value != Value::Null),
+        (_, Some(after)) => {
+            Some(("PUT", word, after.to_value())).filter(|(_, _, value)| *value != Value::Null)
+        }
         (Some(before), None) => Some(("DELETE", word, before.to_value())),
         (None, None) => None,
     }
