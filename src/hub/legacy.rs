@@ -7,7 +7,7 @@ use super::{Channel, Frame, Hub, RemoteDone, Scope};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::message;
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::store::SessionId;
 use crate::value::Value;
 
@@ -43,13 +43,15 @@ impl Hub {
         channels
     }
 
-    /// The channel, if it's worth telling original servers. What a session that may be one itself says of a root of this
-    /// server is what it follows, not what it wants of the others; else each would be told of all.
+    /// The channel, if it's worth telling original servers. What a session that may be one itself says of a config root is
+    /// what it follows, not what it wants of the others; else each would be told of all.
     fn beyond(&self, may_be_server: bool, channel: Channel) -> Option<Channel> {
         let Channel::Path(path) = &channel else { return None };
-        let follows = may_be_server
-            && path.len() == 1
-            && path.root().is_some_and(|root| self.shared.store.view().root(root).is_some());
+        let is_followed = |root: &Key| {
+            let exists = self.shared.store.view().root(root).is_some();
+            exists || self.links().legacy().iter().any(|remote| remote.follows(root))
+        };
+        let follows = may_be_server && path.len() == 1 && path.root().is_some_and(is_followed);
         (!follows).then_some(channel)
     }
 

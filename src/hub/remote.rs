@@ -43,6 +43,11 @@ pub trait Remote: Send + Sync {
         false
     }
 
+    /// Whether an original server follows this root of here.
+    fn follows(&self, _root: &Key) -> bool {
+        false
+    }
+
     /// How it is doing.
     fn info(&self) -> LinkInfo;
 }

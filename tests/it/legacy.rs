@@ -371,10 +371,12 @@ fn only_a_session_that_syncs_is_a_link_and_nonsense_ends_it() {
     let mut ours = Ws::session(&server, "ours", "global 2");
     assert!(ours.ask(1, "SYNC", "-", "{}").get("error").is_some());
     // A body that can't be read is answered, and costs nothing more.
-    let mut local = linked(&server, "local1", &["cfg"]);
+    let mut local = hello(&server, "local1", &["cfg"]);
     local.send("REQUEST 5 SYNC None None\n{\"args\": 1}");
     assert!(local.next().starts_with("RESPONSE 5 SYNC "));
+    local.send("REQUEST 6 SYNC None None\n{\"args\": [\"cfg\"]}");
     assert_eq!(local.next(), "SUBSCRIBE news global False");
+    assert_eq!(local.next(), "RESPONSE 6 SYNC None\nnull");
 }
 
 #[test]

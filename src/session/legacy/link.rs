@@ -482,6 +482,10 @@ impl Remote for LegacyLink {
         }
     }
 
+    fn follows(&self, root: &Key) -> bool {
+        self.lock().follows.contains(root)
+    }
+
     fn is_legacy(&self) -> bool {
         true
     }
