@@ -109,8 +109,8 @@ fn subscribe(
         Route::Select { pattern, read } => (What::Regex(pattern), read),
         _ => return Err(Refusal::bad("text/event-stream is for the path of a node or a regex")),
     };
-    if read.version.is_some() || read.txid.is_some() || read.internal {
-        return Err(Refusal::bad("an event stream takes no version=, txid= or internal="));
+    if read.version.is_some() || read.txid.is_some() || read.replaced.is_some() || read.internal {
+        return Err(Refusal::bad("an event stream takes no version=, txid=, replaced= or internal="));
     }
     let channel = match &what {
         What::Path(path) => Channel::Path(path.clone()),

@@ -91,8 +91,7 @@ pub(super) fn handle(
         Route::Metrics => return with_links(context, metrics::metrics, done),
         Route::Homes => homes::all(context, access),
         Route::History { root } => {
-            let history = history(context, access, &root);
-            return done(answer(history.map(|kept| list(kept.iter().map(|p| past(access, &root, p))))));
+            return done(answer(history(context, access, &root)));
         }
         Route::Diff { root, from, to } => {
             let (context, access) = (context.clone(), access.clone());
@@ -157,18 +156,31 @@ pub(super) fn roots<'a>(view: &'a View, access: &'a Access) -> impl Iterator<Ite
         .filter(|(name, root)| access.readable().is_none_or(|keep| root.present.within(name, keep).is_some()))
 }
 
-/// The kept versions of a root, each state cut to what may be seen; `None` as well where nothing is left of one.
-fn history(context: &Context, access: &Access, root: &Key) -> Result<Vec<Past>, Error> {
-    let mut kept = context.store.history(root)?;
+/// The states of a root that snapshots of its home replaced, then the kept versions; each state is cut to what may be
+/// seen, and counts as deleted where nothing is left of it.
+fn history(context: &Context, access: &Access, root: &Key) -> Result<Value, Error> {
+    let mut replaced = context.store.replaced(root);
+    let mut kept = match context.store.history(root) {
+        Err(Error::NotFound { .. }) if !replaced.is_empty() => Vec::new(),
+        kept => kept?,
+    };
     if let Some(keep) = access.readable() {
-        for past in &mut kept {
+        for past in replaced.iter_mut().chain(&mut kept) {
             past.tree = past.tree.take().and_then(|tree| tree.within(root, keep));
         }
+        // Of a root whose name alone is known from the token, nothing is told where nothing of it may be seen.
+        let seen = |past: &Past| past.tree.is_some() || !changes(access, root, past).is_empty();
+        if !replaced.iter().chain(&kept).any(seen) {
+            return Err(Error::NotFound { path: Path::from_checked(vec![root.clone()]) });
+        }
     }
-    // Of a root whose name alone is known from the token, nothing is told where nothing of it may be seen.
-    let seen = |past: &Past| past.tree.is_some() || !changes(access, root, past).is_empty();
-    let none = || Error::NotFound { path: Path::from_checked(vec![root.clone()]) };
-    if access.readable().is_some() && !kept.iter().any(seen) { Err(none()) } else { Ok(kept) }
+    let replaced = replaced.iter().map(|state| {
+        let mut members = past(access, root, state);
+        members.push(("replaced", Value::from(format!("{}-{}", state.incarnation, state.version))));
+        object(members)
+    });
+    let kept = kept.iter().map(|state| object(past(access, root, state)));
+    Ok(list(replaced.chain(kept)))
 }
 
 /// What a commit did to a root, as far as it may be seen.
@@ -213,7 +225,7 @@ fn session(info: &SessionInfo) -> Value {
 
 /// One version: who made it, when, and what changed that may be seen. A version that a snapshot kept without its commit
 /// has nulls.
-fn past(access: &Access, root: &Key, past: &Past) -> Value {
+fn past(access: &Access, root: &Key, past: &Past) -> Vec<(&'static str, Value)> {
     let event = past.event.as_deref();
     let mut members = vec![
         ("version", Value::from(past.version.0)),
@@ -237,7 +249,7 @@ fn past(access: &Access, root: &Key, past: &Past) -> Value {
     if more > 0 {
         members.push(("more", count(more)));
     }
-    object(members)
+    members
 }
 
 /// `[{"path","before","after"}, …]`; a side that isn't there is absent.

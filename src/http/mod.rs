@@ -189,6 +189,8 @@ fn options(path: &str) -> Reply {
 }
 
 #[cfg(test)]
+mod cut_tests;
+#[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
 mod tests;

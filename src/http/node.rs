@@ -83,12 +83,11 @@ fn find(
     path: Path,
     read: &Read,
 ) -> Result<(Found, Reply), Refusal> {
-    let txid = read.txid.as_deref();
-    let source = Source::of(&context.store, access, &path, read.version, txid)?;
+    let source = source(context, access, &path, read)?;
     let found = Found::new(&context.store, source, path, read.internal)?;
     // Another form, or a part, is another representation, for which there's no second tag; and what is ephemeral has no
     // version.
-    let whole = !read.internal && !found.source().is_cut();
+    let whole = !read.internal && read.replaced.is_none() && !found.source().is_cut();
     let tagged = whole && found.source().ephemeral(&context.store, found.path()).is_empty();
     let mut head = Reply::empty(200);
     if let (Some(root), Some(node)) = (found.path().root(), found.node())
@@ -105,6 +104,14 @@ fn find(
     }
     head.headers.push(("Cache-Control", if tagged { "no-cache" } else { "no-store" }.into()));
     Ok((found, head))
+}
+
+/// What a read sees, as far as it may.
+fn source(context: &Context, access: &Access, path: &Path, read: &Read) -> Result<Source, Refusal> {
+    match read.replaced {
+        Some(which) => Source::replaced(&context.store, access, path, which),
+        None => Source::of(&context.store, access, path, read.version, read.txid.as_deref()),
+    }
 }
 
 /// `GET` with `regex_flag`: every node that the regexes match, with their groups.
@@ -132,7 +139,7 @@ fn matches(
     read: &Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
-    let selection = Source::of(&context.store, access, &Path::TOP, read.version, read.txid.as_deref())
+    let selection = source(context, access, &Path::TOP, read)
         .and_then(|source| Selection::new(&context.store, source, pattern, read.internal));
     let selection = match selection {
         Ok(selection) => selection,

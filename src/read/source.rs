@@ -58,6 +58,28 @@ impl Source {
         Ok(Source::cut(trees, reach, access))
     }
 
+    /// What a read at `path` sees of a state of its root that a snapshot of the root's home replaced here: the one with
+    /// this incarnation and version. Refused as by [`Source::of`].
+    pub fn replaced(
+        store: &Store,
+        access: &Access,
+        path: &Path,
+        (incarnation, version): (Incarnation, u64),
+    ) -> Result<Source, Refusal> {
+        let reach = allow::read(access, path)?;
+        let root =
+            path.root().ok_or_else(|| Refusal::bad("a replaced state is of one root; name a path in it"))?;
+        let is_it = |past: &Past| past.incarnation == incarnation && past.version.0 == version;
+        let past = store.replaced(root).into_iter().find(is_it).ok_or_else(|| {
+            let message = format!("no replaced state {incarnation}-{version} of {root} is kept");
+            Refusal::new("not_found", message)
+        })?;
+        // As a version it could be taken for another of that number, so it has none of its own.
+        let trees = past.tree.map(|tree| (root.clone(), tree)).into_iter().collect();
+        let source = Source::cut(Trees::Some(trees), reach, access);
+        Ok(Source { is_past: true, ..source })
+    }
+
     /// What a read at `path` sees of the present, as this view shows it; refused as by [`Source::of`].
     pub fn present(view: View, access: &Access, path: &Path) -> Result<Source, Refusal> {
         let reach = allow::read(access, path)?;
