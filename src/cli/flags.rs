@@ -26,6 +26,7 @@ pub enum Verb {
     Log,
     Import,
     Export,
+    Token,
     Bench,
     Cli,
     Help,
@@ -86,6 +87,13 @@ pub enum Flag {
     Private,
     InsecureLink,
     Plugins,
+    Read,
+    Write,
+    Call,
+    Channels,
+    Admin,
+    As,
+    From,
 }
 
 /// A row of the table of options.
@@ -99,10 +107,8 @@ pub struct FlagRow {
     pub short: Option<char>,
     /// What its value is called; `None`: it takes none.
     pub value: Option<&'static str>,
-    /// One line for people.
+    /// One line for people; empty: left out of the help.
     pub help: &'static str,
-    /// Not built yet: the feature's name. Such an option is recognised, refused and left out of the help.
-    pub missing: Option<&'static str>,
 }
 
 /// A row of the table of verbs.
@@ -127,15 +133,11 @@ pub struct VerbRow {
 const MANY: usize = usize::MAX;
 
 const fn on(flag: Flag, name: &'static str, help: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: None, help, missing: None }
+    FlagRow { flag, name, short: None, value: None, help }
 }
 
 const fn with(flag: Flag, name: &'static str, value: &'static str, help: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: Some(value), help, missing: None }
-}
-
-const fn later(flag: Flag, name: &'static str, feature: &'static str) -> FlagRow {
-    FlagRow { flag, name, short: None, value: None, help: "", missing: Some(feature) }
+    FlagRow { flag, name, short: None, value: Some(value), help }
 }
 
 /// All options.
@@ -147,14 +149,7 @@ pub const FLAGS: &[FlagRow] = &[
         "the server: http://HOST:PORT or unix:PATH; else $TEGA_URL, the local socket, http://127.0.0.1:8739",
     ),
     with(Flag::Id, "id", "TEGA_ID", "the tega ID to act under"),
-    FlagRow {
-        flag: Flag::Help,
-        name: "help",
-        short: Some('h'),
-        value: None,
-        help: "print this",
-        missing: None,
-    },
+    FlagRow { flag: Flag::Help, name: "help", short: Some('h'), value: None, help: "print this" },
     on(Flag::Json, "json", "JSON on one line, in the canonical encoding"),
     on(Flag::Yaml, "yaml", "YAML"),
     on(Flag::Flat, "flat", "one PATH=JSON line for each leaf"),
@@ -181,7 +176,6 @@ pub const FLAGS: &[FlagRow] = &[
         short: Some('n'),
         value: Some("COUNT"),
         help: "stop after so many",
-        missing: None,
     },
     with(Flag::Timeout, "timeout", "S", "give up after so many seconds"),
     on(Flag::Yes, "yes", "don't ask"),
@@ -265,13 +259,30 @@ pub const FLAGS: &[FlagRow] = &[
         "S",
         "how long ephemeral nodes from the other end of a broken link stay (10)",
     ),
-    on(Flag::InsecureLink, "insecure-link", "send the link's token over a network that isn't encrypted"),
-    later(Flag::Tokens, "tokens", "access by token"),
-    later(Flag::TokenFile, "token-file", "access by token"),
+    on(Flag::InsecureLink, "insecure-link", "send a token over a network that isn't encrypted"),
+    with(Flag::Tokens, "tokens", "FILE", "the file of the tokens that are asked for (DATA/tokens)"),
+    with(Flag::TokenFile, "token-file", "FILE", "the token that the server is shown; else $TEGA_TOKEN"),
+    with(Flag::Read, "read", "PATHS", "subtrees that may be read: a,b.c or * for all; repeatable"),
+    with(Flag::Write, "write", "PATHS", "subtrees that may be written; repeatable"),
+    with(Flag::Call, "call", "PATHS", "subtrees whose functions may be called; repeatable"),
+    with(
+        Flag::Channels,
+        "channels",
+        "LIST",
+        "channels, with all below, to publish and listen to; repeatable",
+    ),
+    on(Flag::Admin, "admin", "everything may be done"),
+    with(Flag::As, "as", "TEGA_ID", "the only tega ID that its bearer may act under"),
+    with(
+        Flag::From,
+        "from",
+        "CIDR",
+        "addresses that an original server may come from, as 10.8.0.0/24; repeatable",
+    ),
     with(Flag::Plugins, "plugins", "DIR", ""),
 ];
 
-const REMOTE: &[Flag] = &[Flag::Url, Flag::Id, Flag::TokenFile];
+const REMOTE: &[Flag] = &[Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 
 const fn verb(
     verb: Verb,
@@ -342,6 +353,15 @@ pub const VERBS: &[VerbRow] = &[
     ),
     verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
     verb(
+        Verb::Token,
+        "token",
+        "new NAME | list | remove NAME | legacy TEGA_ID",
+        (1, 2),
+        "make, show and remove the tokens that let others in",
+        TOKEN,
+        TOKEN_MORE,
+    ),
+    verb(
         Verb::Bench,
         "bench",
         "[fleet]",
@@ -374,10 +394,12 @@ const SERVE: &[Flag] = &[
     Flag::Private,
     Flag::InsecureLink,
     Flag::Tokens,
+    Flag::TokenFile,
 ];
 const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
-$XDG_RUNTIME_DIR/tega.sock for others.";
+$XDG_RUNTIME_DIR/tega.sock for others.\n\
+With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
 const GET: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -390,8 +412,10 @@ const GET: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
-const WRITE: &[Flag] = &[Flag::IfVersion, Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile];
+const WRITE: &[Flag] =
+    &[Flag::IfVersion, Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const PUT: &[Flag] = &[
     Flag::String,
     Flag::Yaml,
@@ -401,10 +425,11 @@ const PUT: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const PUT_MORE: &str = "A value that begins with { [ or \" must be JSON. Any other is a number, true, false, null, or else text.\n\
 - reads the value from standard input, where it must be JSON (or YAML with --yaml, or text with --string).";
-const TX: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile];
+const TX: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const TX_MORE: &str = "Each line of standard input is one operation; empty lines and lines that begin with # are passed over:\n\
 \x20 put PATH VALUE                  as in `tega put`; the value is the rest of the line\n\
 \x20 del PATH\n\
@@ -412,25 +437,51 @@ const TX_MORE: &str = "Each line of standard input is one operation; empty lines
 \x20 if-version N del PATH\n\
 \x20 PATH=JSON                       a line of `tega get --flat`\n\
 \x20 {\"put\": PATH, \"value\": …}       an operation as the WebSocket's COMMIT takes it";
-const WATCH: &[Flag] =
-    &[Flag::Json, Flag::Regex, Flag::Since, Flag::Count, Flag::Timeout, Flag::Url, Flag::Id, Flag::TokenFile];
+const WATCH: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Since,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
 const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change:\n\
 `put PATH VALUE` or `del PATH`.";
-const SUB: &[Flag] =
-    &[Flag::Json, Flag::Regex, Flag::Count, Flag::Timeout, Flag::Url, Flag::Id, Flag::TokenFile];
-const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile];
-const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile];
-const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
-const FLEET: &[Flag] = &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const SUB: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const FLEET: &[Flag] =
+    &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\
 gone), its address, how many versions and how long replicas are behind, each root with its version here and there.\n\
 With --watch, --timeout ends it.";
-const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile];
+const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
 home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
-const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile];
-const EXPORT: &[Flag] =
-    &[Flag::Json, Flag::Yaml, Flag::Flat, Flag::Version, Flag::Url, Flag::Id, Flag::TokenFile];
+const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const EXPORT: &[Flag] = &[
+    Flag::Json,
+    Flag::Yaml,
+    Flag::Flat,
+    Flag::Version,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
 const IMPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -441,11 +492,29 @@ const IMPORT: &[Flag] = &[
     Flag::Url,
     Flag::Id,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, NAME.flat holds PATH=JSON lines; a first argument that is no\n\
 file is the path to put the one file at. - reads standard input. PATH=JSON lines or roots that are more than one\n\
 transaction takes (10,000 operations, 1 MiB) are committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
+const TOKEN: &[Flag] = &[
+    Flag::Read,
+    Flag::Write,
+    Flag::Call,
+    Flag::Channels,
+    Flag::Admin,
+    Flag::As,
+    Flag::From,
+    Flag::Tokens,
+    Flag::Data,
+    Flag::Json,
+];
+const TOKEN_MORE: &str = "\
+new prints the secret once; the file keeps a salted hash of it. A running server reads the file again at SIGHUP, and\n\
+ends the sessions of tokens that are gone or changed. With a token file everybody over TCP must show a token, on\n\
+loopback too; the local socket needs none.\n\
+legacy lets an original server of this tega ID in from the addresses of --from, without a token: it knows none.";
 const BENCH: &[Flag] = &[
     Flag::Own,
     Flag::Locals,
@@ -460,6 +529,7 @@ const BENCH: &[Flag] = &[
     Flag::Json,
     Flag::Url,
     Flag::TokenFile,
+    Flag::InsecureLink,
 ];
 const BENCH_MORE: &str = "\
 It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \

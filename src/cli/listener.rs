@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::fault::Fault;
 use super::live;
 use super::show::note;
-use crate::client::Target;
+use crate::client::Server;
 use crate::client::live::{Event, Lost, Session};
 use crate::commit::TegaId;
 use crate::message::{self, Kind, Scope};
@@ -26,7 +26,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Opens a session and listens to it.
-    pub(super) fn start(target: &Target, id: TegaId) -> Result<Listener, Fault> {
+    pub(super) fn start(target: &Server, id: TegaId) -> Result<Listener, Fault> {
         let session = live::open(target, id)?;
         let (frames, queue) = channel();
         let target = target.clone();
@@ -77,7 +77,7 @@ impl Listener {
     }
 }
 
-fn listen(mut session: Session, queue: &Receiver<String>, target: &Target) {
+fn listen(mut session: Session, queue: &Receiver<String>, target: &Server) {
     loop {
         let over = loop {
             match queue.try_recv() {
@@ -103,7 +103,7 @@ fn listen(mut session: Session, queue: &Receiver<String>, target: &Target) {
 }
 
 /// Frames are taken in order: the answer to one more question says that all before it are through.
-fn finish(mut session: Session, target: &Target) {
+fn finish(mut session: Session, target: &Server) {
     if let Err(failure) = session.request(Kind::Get, "-", live::NO_QUESTION) {
         return note(&live::lost(target, &failure).message);
     }

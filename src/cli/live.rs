@@ -10,7 +10,7 @@ use super::remote::{self, Remote};
 use super::show::{Form, Out, note};
 use super::words;
 use crate::api::route::{Read, Route};
-use crate::client::Target;
+use crate::client::Server;
 use crate::client::http::{Failure, request_id};
 use crate::client::live::{Event, Lost, Session};
 use crate::commit::{Incarnation, TegaId};
@@ -37,12 +37,12 @@ pub(super) fn session_id(given: Option<TegaId>) -> Result<TegaId, Fault> {
 }
 
 /// Opens a session with the server that a command line means.
-pub(super) fn open(target: &Target, id: TegaId) -> Result<Session, Fault> {
+pub(super) fn open(target: &Server, id: TegaId) -> Result<Session, Fault> {
     Session::open(target, id, Scope::Local).map_err(|failure| lost(target, &failure))
 }
 
 /// What a failed exchange means.
-pub(super) fn lost(target: &Target, failure: &Failure) -> Fault {
+pub(super) fn lost(target: &Server, failure: &Failure) -> Fault {
     match failure {
         Failure::NotReached(why) => Fault::new(Exit::Unreachable, format!("{target}: {why}")),
         Failure::Unknown(why) => {
@@ -63,7 +63,7 @@ pub(super) fn deadline(typed: &Typed) -> Result<Option<Instant>, Fault> {
 
 /// A subscription that outlives its connections.
 struct Following {
-    target: Target,
+    target: Server,
     id: TegaId,
     word: String,
     regex: bool,
@@ -91,7 +91,7 @@ impl Following {
             true => message::channel_word(typed.arg(0), true).into_owned(),
             false => data::node(typed.arg(0))?.to_wire(),
         };
-        let (target, id) = (remote::target(typed)?, session_id(remote::tega_id(typed)?)?);
+        let (target, id) = (remote::server(typed)?, session_id(remote::tega_id(typed)?)?);
         Ok(Following {
             target,
             id,
@@ -302,7 +302,7 @@ pub(super) fn sub(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 pub(super) fn publish(typed: &Typed) -> Result<(), Fault> {
     let channel = data::node(typed.arg(0))?;
     let said = data::value_arg(typed, typed.arg(1))?;
-    let target = remote::target(typed)?;
+    let target = remote::server(typed)?;
     let mut session = open(&target, session_id(remote::tega_id(typed)?)?)?;
     send_message(&mut session, &target, &channel, &said)?;
     session.close();
@@ -312,7 +312,7 @@ pub(super) fn publish(typed: &Typed) -> Result<(), Fault> {
 /// Publishes, and waits until the server has dealt with it.
 pub(super) fn send_message(
     session: &mut Session,
-    target: &Target,
+    target: &Server,
     channel: &Path,
     said: &Value,
 ) -> Result<(), Fault> {
@@ -334,7 +334,7 @@ pub(super) fn send_message(
 
 /// `tega put --ephemeral`: holds the session that the node lives by, until the process is ended.
 pub(super) fn put_ephemeral(typed: &Typed, path: &Path, value: &Value, out: &mut Out) -> Result<(), Fault> {
-    let target = remote::target(typed)?;
+    let target = remote::server(typed)?;
     let id = session_id(remote::tega_id(typed)?)?;
     let mut version = typed.number(Flag::IfVersion)?;
     let mut pause = Duration::from_millis(100);

@@ -11,7 +11,7 @@
 //! - A reader that goes away is success: `tega watch a | head -1` ends quietly.
 //!
 //! A verb is a function from [`Typed`] and standard output to a result; the only `exit` is in `main`. All verbs but
-//! `serve`, `log` and `import --from-tega` see a server through [`crate::client`] alone.
+//! `serve`, `log`, `token` and `import --from-tega` see a server through [`crate::client`] alone.
 //!
 //! It isn't a shell: quoting, loops and variables are the caller's. `tega cli` reads the original's commands, and only
 //! to keep old scripts alive.
@@ -33,6 +33,7 @@ mod past;
 mod remote;
 mod serve;
 mod show;
+mod token;
 pub mod usage;
 pub mod words;
 
@@ -98,6 +99,7 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Export => data::export(typed, out),
         Verb::Import => bulk::import(typed, out),
         Verb::Log => local::log(typed, out),
+        Verb::Token => token::token(typed, out),
         Verb::Bench => bench::bench(typed, out),
         Verb::Cli => return original::cli(typed, out),
         Verb::Help => help(typed, out),

@@ -137,9 +137,6 @@ fn take(
             row.name, flag.name
         )));
     }
-    if let Some(feature) = flag.missing {
-        return Err(Fault::usage(format!("--{}: {feature} isn't built into this version yet", flag.name)));
-    }
     match flag.value {
         None => typed.flags.push((flag.flag, String::new())),
         Some(name) if name.ends_with('…') => {
@@ -264,7 +261,6 @@ mod tests {
             ("get --repair", "`tega get` doesn't take --repair; `tega help get` lists its options"),
             ("put a", "usage: tega put PATH VALUE|-"),
             ("get a b", "get: \"b\" is one argument too many; usage: tega get [PATH]"),
-            ("get --token-file x", "--token-file: access by token isn't built into this version yet"),
             ("--json get", "invalid option '--json': a verb comes first; `tega help` lists them"),
         ] {
             assert_eq!(typed(line).unwrap_err(), said, "{line}");

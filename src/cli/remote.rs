@@ -1,14 +1,17 @@
 //! The server that a verb talks to: which one it is, and what its answers mean for the exit code.
 
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path as FilePath, PathBuf};
 
 use super::fault::{Exit, Fault};
 use super::flags::Flag;
 use super::parse::Typed;
+use super::show::note;
 use crate::api::error::{Refusal, exit_code};
 use crate::api::route::Route;
-use crate::client::Target;
 use crate::client::http::{Answer, Client, Failure, Request, request_id};
+use crate::client::{Bearer, DEFAULT_PORT, Server, Target};
 use crate::commit::TegaId;
 use crate::value::Value;
 
@@ -25,7 +28,7 @@ pub(super) fn default_socket() -> Option<PathBuf> {
 }
 
 /// The server that the options, the environment or what is there point to, in this order.
-pub(super) fn target(typed: &Typed) -> Result<Target, Fault> {
+fn target(typed: &Typed) -> Result<Target, Fault> {
     let from = |text: &str, whose: &str| {
         text.parse().map_err(|error: crate::client::BadTarget| Fault::usage(format!("{whose}: {error}")))
     };
@@ -43,6 +46,41 @@ pub(super) fn target(typed: &Typed) -> Result<Target, Fault> {
     }
 }
 
+/// The server that a command line means, with the token that it's shown.
+pub(super) fn server(typed: &Typed) -> Result<Server, Fault> {
+    let target = target(typed)?;
+    let token = token(typed)?;
+    if token.is_some() && !target.stays_here() && !typed.has(Flag::InsecureLink) {
+        return Err(Fault::usage(format!(
+            "{target}: the token would go over the network unencrypted; reach the server through WireGuard, a TLS proxy \
+             or `ssh -L {DEFAULT_PORT}:127.0.0.1:{DEFAULT_PORT}`, or accept that with --insecure-link"
+        )));
+    }
+    Ok(Server { target, token })
+}
+
+/// The token of `--token-file`, else of `TEGA_TOKEN`. It has no option of its own: everybody sees the command lines of a
+/// machine.
+fn token(typed: &Typed) -> Result<Option<Bearer>, Fault> {
+    const LONGEST: u64 = 4096;
+    let (text, whose) = match (typed.last(Flag::TokenFile), std::env::var("TEGA_TOKEN")) {
+        (Some(file), _) => {
+            let fail = |error: std::io::Error| Fault::usage(format!("--token-file {file}: {error}"));
+            let open = std::fs::File::open(file).map_err(fail)?;
+            if open.metadata().map_err(fail)?.mode() & 0o044 != 0 {
+                note(&format!("--token-file {file} can be read by others; chmod 600 {file}"));
+            }
+            let mut text = String::new();
+            open.take(LONGEST).read_to_string(&mut text).map_err(fail)?;
+            (text, format!("--token-file {file}"))
+        }
+        (None, Ok(text)) if !text.is_empty() => (text, "TEGA_TOKEN".into()),
+        (None, Err(std::env::VarError::NotUnicode(_))) => return Err(Fault::usage("TEGA_TOKEN isn't UTF-8")),
+        (None, _) => return Ok(None),
+    };
+    Bearer::new(&text).map(Some).map_err(|why| Fault::usage(format!("{whose}: {why}")))
+}
+
 /// The tega ID to act under, where one was given.
 pub(super) fn tega_id(typed: &Typed) -> Result<Option<TegaId>, Fault> {
     let id = typed.last(Flag::Id).map(TegaId::new).transpose();
@@ -50,7 +88,7 @@ pub(super) fn tega_id(typed: &Typed) -> Result<Option<TegaId>, Fault> {
 }
 
 /// A refusal by the server at `target`.
-pub(super) fn refused(target: &Target, refusal: &Refusal) -> Fault {
+pub(super) fn refused(target: &Server, refusal: &Refusal) -> Fault {
     Fault::new(Exit::from_code(exit_code(refusal.code)), format!("{target}: {}", refusal.message))
 }
 
@@ -66,12 +104,12 @@ impl Remote {
     /// The server that a command line means.
     pub(super) fn new(typed: &Typed) -> Result<Remote, Fault> {
         let key = typed.last(Flag::RequestId).map(String::from);
-        Ok(Remote { by: tega_id(typed)?, client: Client::new(target(typed)?), key })
+        Ok(Remote { by: tega_id(typed)?, client: Client::new(server(typed)?), key })
     }
 
     /// Where it is.
-    pub(super) fn target(&self) -> &Target {
-        self.client.target()
+    pub(super) fn target(&self) -> &Server {
+        self.client.server()
     }
 
     /// Asks for something that changes nothing.

@@ -15,6 +15,7 @@ use crate::daemon::{self, Ended, Listen, Options, logger};
 use crate::link;
 use crate::path::Key;
 use crate::store::{self, Durability, Private, Role};
+use crate::token::Tokens;
 
 /// The exit code after which a supervisor should start the server again: the disk failed (`EX_TEMPFAIL`).
 pub(super) const RESTART: u8 = 75;
@@ -65,6 +66,17 @@ pub(super) fn data_dir(typed: &Typed) -> PathBuf {
     typed.last(Flag::Data).map_or_else(|| default_data(openwrt()), PathBuf::from)
 }
 
+/// The token file that the options mean.
+pub(super) fn tokens_file(typed: &Typed) -> PathBuf {
+    typed.last(Flag::Tokens).map_or_else(|| data_dir(typed).join("tokens"), PathBuf::from)
+}
+
+/// The tokens that are asked for. A file that was named must be there: a slip mustn't open the door.
+fn tokens(typed: &Typed) -> Result<Tokens, Fault> {
+    let opened = Tokens::open(tokens_file(typed), typed.has(Flag::Tokens));
+    opened.map_err(|error| Fault::error(error.to_string()))
+}
+
 fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
     let data = typed.last(Flag::Data).map_or_else(|| default_data(openwrt), PathBuf::from);
     let socket = match typed.last(Flag::Socket) {
@@ -91,6 +103,7 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
             Some(_) => return Err(Fault::usage("--presence-grace: 0 to 3600 seconds wanted")),
         },
         insecure: typed.has(Flag::Insecure),
+        tokens: tokens(typed)?,
         supervised: typed.has(Flag::Supervised),
         threads: match typed.number(Flag::Threads)?.unwrap_or(1) {
             threads @ 1..=64 => threads,

@@ -45,7 +45,7 @@ pub fn markdown() -> String {
         let _ = writeln!(out, "| `{}` | {} |", cell(usage.trim_end()), cell(row.help));
     }
     out.push_str("\n| option | of | meaning |\n| --- | --- | --- |\n");
-    for flag in super::flags::FLAGS.iter().filter(|flag| flag.missing.is_none() && !flag.help.is_empty()) {
+    for flag in super::flags::FLAGS.iter().filter(|flag| !flag.help.is_empty()) {
         let of: Vec<&str> = VERBS.iter().filter(|v| v.flags.contains(&flag.flag)).map(|v| v.name).collect();
         let of = if flag.flag == Flag::Help { "all".to_string() } else { of.join(" ") };
         let _ = writeln!(
@@ -59,10 +59,7 @@ pub fn markdown() -> String {
 }
 
 fn shown(row: &VerbRow) -> impl Iterator<Item = &'static FlagRow> {
-    row.flags
-        .iter()
-        .filter_map(|flag| flag_row(*flag))
-        .filter(|flag| flag.missing.is_none() && !flag.help.is_empty())
+    row.flags.iter().filter_map(|flag| flag_row(*flag)).filter(|flag| !flag.help.is_empty())
 }
 
 fn option(flag: &FlagRow) -> String {

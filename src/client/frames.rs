@@ -164,9 +164,14 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, String> {
 
 /// The request that asks for a WebSocket; `nonce` is random.
 pub fn handshake(host: &str, url_path: &str, nonce: [u8; 16]) -> String {
+    handshake_with(host, url_path, nonce, "")
+}
+
+/// As [`handshake`], with more header lines, such as [`Server::authorization`](super::Server::authorization).
+pub fn handshake_with(host: &str, url_path: &str, nonce: [u8; 16], headers: &str) -> String {
     let key = base64(nonce);
     format!(
-        "GET {url_path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {url_path} HTTP/1.1\r\nHost: {host}\r\n{headers}Upgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
     )
 }
@@ -185,6 +190,9 @@ pub fn handshake_answer(bytes: &[u8], nonce: [u8; 16]) -> Result<Option<usize>, 
         Err(error) => return Err(format!("the answer isn't HTTP: {error}")),
     };
     let status = response.code.unwrap_or(0);
+    if status == 401 {
+        return Err("a token is needed, or this one isn't known (status 401)".into());
+    }
     if status != 101 {
         return Err(format!("no WebSocket there: status {status} {}", response.reason.unwrap_or(""))
             .trim_end()

@@ -13,7 +13,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::Target;
+use super::{Server, Target};
 use crate::api::error::Refusal;
 use crate::api::route::{Method, Route};
 use crate::value::{Limits, Value};
@@ -69,9 +69,12 @@ impl Request {
         request
     }
 
-    fn encode(&self, host: &str) -> Vec<u8> {
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nHost: {host}\r\n{}", self.method, self.target, self.headers);
+    fn encode(&self, server: &Server) -> Vec<u8> {
+        let (host, authorization) = (server.target.host(), server.authorization());
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nHost: {host}\r\n{authorization}{}",
+            self.method, self.target, self.headers
+        );
         if !self.body.is_empty() || matches!(self.method, "PUT" | "POST") {
             let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
@@ -218,20 +221,20 @@ impl Write for Stream {
 
 /// One server, and a connection to it where one is open.
 pub struct Client {
-    target: Target,
+    server: Server,
     patience: Duration,
     open: Option<Stream>,
 }
 
 impl Client {
     /// A client that connects with its first request.
-    pub fn new(target: Target) -> Client {
-        Client { target, patience: ANSWER_TIMEOUT, open: None }
+    pub fn new(server: impl Into<Server>) -> Client {
+        Client { server: server.into(), patience: ANSWER_TIMEOUT, open: None }
     }
 
-    /// Where the server is.
-    pub fn target(&self) -> &Target {
-        &self.target
+    /// The server.
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Sends a request and reads its answer. What is safe to repeat is sent again while the outcome is unknown, at
@@ -265,7 +268,7 @@ impl Client {
     }
 
     fn attempt(&mut self, request: &Request) -> Result<Answer, Failure> {
-        let bytes = request.encode(&self.target.host());
+        let bytes = request.encode(&self.server);
         if let Some(mut stream) = self.open.take() {
             // The server may have closed it while it was idle. What may be repeated goes out again on a new one.
             match exchange(&mut stream, &bytes, request.method) {
@@ -278,7 +281,7 @@ impl Client {
             }
         }
         let mut stream =
-            Stream::connect(&self.target, self.patience).map_err(|e| Failure::NotReached(said(&e)))?;
+            Stream::connect(&self.server.target, self.patience).map_err(|e| Failure::NotReached(said(&e)))?;
         let (answer, keep) =
             exchange(&mut stream, &bytes, request.method).map_err(|e| Failure::Unknown(said(&e)))?;
         self.open = keep.then_some(stream);

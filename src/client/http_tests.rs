@@ -66,7 +66,9 @@ fn put() -> Request {
 #[test]
 fn a_header_cannot_forge_another() {
     let request = put().body("1");
-    let text = String::from_utf8(request.once("k\r\nEvil: 1").encode("h:1")).unwrap();
+    let text =
+        String::from_utf8(request.once("k\r\nEvil: 1").encode(&"h:1".parse::<Target>().unwrap().into()))
+            .unwrap();
     assert_eq!(
         text,
         "PUT /a/b HTTP/1.1\r\nHost: h:1\r\nIdempotency-Key: kEvil: 1\r\nContent-Length: 1\r\n\r\n1"

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::Target;
+use super::Server;
 use super::frames::{self, Decoder, Incoming};
 use super::http::{Failure, Stream, fill, said};
 use crate::api::error::Refusal;
@@ -52,12 +52,12 @@ pub struct Session {
 
 impl Session {
     /// Connects and says who speaks.
-    pub fn open(target: &Target, tega_id: TegaId, scope: Scope) -> Result<Session, Failure> {
+    pub fn open(server: &Server, tega_id: TegaId, scope: Scope) -> Result<Session, Failure> {
         let not_reached = |error: io::Error| Failure::NotReached(said(&error));
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Failure::NotReached(error.to_string()))?;
-        let mut stream = Stream::connect(target, ANSWER_TIMEOUT).map_err(not_reached)?;
-        let request = frames::handshake(&target.host(), PUBSUB, nonce);
+        let mut stream = Stream::connect(&server.target, ANSWER_TIMEOUT).map_err(not_reached)?;
+        let request = frames::handshake_with(&server.target.host(), PUBSUB, nonce, &server.authorization());
         stream.write_all(request.as_bytes()).map_err(not_reached)?;
         let mut head = Vec::new();
         let used = loop {

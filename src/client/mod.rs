@@ -1,13 +1,14 @@
 //! # One tega seen from outside
 //!
 //! What the command line and the browser use to reach a server, and nothing of the server itself. A [`Target`] says
-//! where it is; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket. Both block.
+//! where it is, a [`Server`] what it's shown to let us in; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket. Both block.
 
 pub mod frames;
 pub mod http;
 pub mod live;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -48,6 +49,76 @@ impl fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// Whether what is sent there stays on this machine.
+    pub fn stays_here(&self) -> bool {
+        match self {
+            Target::Unix(_) => true,
+            Target::Tcp { host, .. } => match host.parse::<IpAddr>() {
+                Ok(IpAddr::V6(v6)) => v6.to_ipv4_mapped().map_or(v6.is_loopback(), |v4| v4.is_loopback()),
+                Ok(IpAddr::V4(v4)) => v4.is_loopback(),
+                // The one name that means loopback by definition (RFC 6761).
+                Err(_) => host.eq_ignore_ascii_case("localhost"),
+            },
+        }
+    }
+}
+
+/// A token that is shown to a server. It's never printed: it has no `Display`, and its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bearer(String);
+
+impl Bearer {
+    /// Takes a token as it stands in a file or the environment, without the space around it. An error says what is wrong
+    /// and doesn't repeat it.
+    pub fn new(text: &str) -> Result<Bearer, &'static str> {
+        const LONGEST: usize = 1024;
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("it's empty");
+        }
+        // It becomes a header, and mustn't end it.
+        if text.len() > LONGEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("that's no token: one line of letters, digits and signs is wanted");
+        }
+        Ok(Bearer(text.into()))
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer")
+    }
+}
+
+/// A server, and what it's shown to let us in. It's printed as its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where it is.
+    pub target: Target,
+    /// What it's shown.
+    pub token: Option<Bearer>,
+}
+
+impl Server {
+    /// The header that shows the token, with its line end; empty where there's none.
+    pub fn authorization(&self) -> String {
+        self.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {}\r\n", token.0))
+    }
+}
+
+impl From<Target> for Server {
+    fn from(target: Target) -> Server {
+        Server { target, token: None }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
+}
+
 /// A text that names no server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadTarget(String);
@@ -65,7 +136,9 @@ impl FromStr for Target {
 
     /// Reads `http://HOST[:PORT][/]`, `unix:PATH`, or `HOST[:PORT]` alone.
     fn from_str(text: &str) -> Result<Target, BadTarget> {
-        let bad = |why: &str| BadTarget(format!("address {text:?}: {why}"));
+        // What stands before an "@" may be a secret.
+        let shown = text.rsplit_once('@').map_or(text, |(_, shown)| shown);
+        let bad = |why: &str| BadTarget(format!("address {shown:?}: {why}"));
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() {
                 Err(bad("a path is wanted after \"unix:\""))
@@ -130,6 +203,40 @@ mod tests {
             assert_eq!(target.to_string(), shown);
             assert_eq!(shown.parse(), Ok(target));
         }
+    }
+
+    #[test]
+    fn loopback_and_the_local_socket_stay_here() {
+        for (text, stays) in [
+            ("unix:/s", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("LocalHost:1", true),
+            ("localhost.evil.example", false),
+            ("10.0.0.1", false),
+            ("[fd00::1]", false),
+            ("router", false),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().stays_here(), stays, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_one_word_and_is_never_shown() {
+        let server = |token| Server { target: "h".parse().unwrap(), token };
+        let token = Bearer::new(" tega_a_0123\n").unwrap();
+        let shown = server(Some(token));
+        assert_eq!(shown.authorization(), "Authorization: Bearer tega_a_0123\r\n");
+        assert_eq!(server(None).authorization(), "");
+        assert!(!format!("{shown:?} {shown}").contains("0123"));
+        let long = "x".repeat(1025);
+        for bad in ["", " ", "a b", "a\nb", "a\u{7f}", "é", &long] {
+            assert!(Bearer::new(bad).is_err(), "{bad:?}");
+        }
+        let error = "http://me:s3cret@host".parse::<Target>().unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
     }
 
     #[test]

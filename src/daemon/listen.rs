@@ -14,13 +14,14 @@ use super::{Listen, StartError};
 /// The longest path of a Unix socket that every Linux takes, in bytes.
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// Binds a TCP address. `None`: it was optional, and this machine doesn't have it.
-pub fn tcp(listen: &Listen, insecure: bool) -> Result<Option<TcpListener>, StartError> {
+/// Binds a TCP address; beyond loopback only if it's `guarded` by tokens, or meant to be open. `None`: it was optional,
+/// and this machine doesn't have it.
+pub fn tcp(listen: &Listen, guarded: bool) -> Result<Option<TcpListener>, StartError> {
     let address = listen.address;
-    if !address.ip().is_loopback() && !insecure {
+    if !address.ip().is_loopback() && !guarded {
         return Err(StartError::usage(format!(
-            "--listen {address}: anyone who reaches it could change everything; listen on 127.0.0.1 and let a tunnel \
-             (WireGuard, SSH) or an authenticating proxy reach it, or accept that with --insecure"
+            "--listen {address}: anyone who reaches it could change everything; make tokens with `tega token new`, or \
+             listen on 127.0.0.1 and let a tunnel (WireGuard, SSH) reach it, or accept that with --insecure"
         )));
     }
     match TcpListener::bind(address) {

@@ -9,7 +9,9 @@
 //!
 //! **Stop.** SIGTERM and SIGINT stop accepting, end the sessions, then close the store, which makes durable all that
 //! was acknowledged. Clients that don't let go are cut off: the whole takes less than a second, plus one fsync.
-//! SIGHUP is kept for reading the options again; today it is only noted.
+//!
+//! **Reload.** SIGHUP reads the token file again ([`Server::reload`]): sessions and streams whose token is gone or changed
+//! end. A file that can't be used changes nothing, and the log says why.
 //!
 //! **Failure while it runs.** A disk that failed makes the store read-only for good (see `store`). Reads go on; with
 //! [`Options::supervised`] the process ends with its own code instead, so that a supervisor starts it again and
@@ -36,6 +38,7 @@ use crate::door;
 use crate::hub::Hub;
 use crate::link;
 use crate::store::{self, Store};
+use crate::token::{Reloaded, Tokens};
 use listen::LocalSocket;
 pub use signals::{Ended, run};
 
@@ -68,8 +71,10 @@ pub struct Options {
     pub global: Option<link::Options>,
     /// How long the ephemeral nodes of a link that died stay.
     pub presence_grace: Duration,
-    /// Listen beyond loopback although anyone there may change everything.
+    /// Listen beyond loopback without tokens, although anyone there may change everything.
     pub insecure: bool,
+    /// The tokens that are asked for.
+    pub tokens: Tokens,
     /// End when the disk failed, instead of serving reads.
     pub supervised: bool,
     /// Threads for the network, from 1.
@@ -109,6 +114,7 @@ pub struct Server {
     socket: Option<LocalSocket>,
     store: Store,
     hub: Hub,
+    tokens: Tokens,
     /// Dropped to stop.
     running: Option<door::Stopper>,
     /// Yields an error when the last thread has ended.
@@ -133,7 +139,7 @@ impl Server {
         }
         let mut tcp = Vec::new();
         for listen in &options.listen {
-            tcp.extend(listen::tcp(listen, options.insecure)?);
+            tcp.extend(listen::tcp(listen, options.insecure || options.tokens.required())?);
         }
         let local = options.socket.as_deref().map(listen::local).transpose()?;
         if tcp.is_empty() && local.is_none() {
@@ -158,13 +164,15 @@ impl Server {
             hub: hub.clone(),
             links,
             global,
+            tokens: options.tokens.clone(),
             on_disk_failure: Box::new(move || {
                 flag.store(true, Ordering::SeqCst);
                 on_disk_failure();
             }),
         };
         let net::Net { stopper, threads, ended } = net::start(service, options.threads.max(1))?;
-        Ok(Server { addresses, socket, store, hub, running: Some(stopper), ended, threads, disk_failed })
+        let (running, tokens) = (Some(stopper), options.tokens);
+        Ok(Server { addresses, socket, store, hub, tokens, running, ended, threads, disk_failed })
     }
 
     /// The TCP addresses that it listens on, with their real ports.
@@ -185,6 +193,19 @@ impl Server {
     /// Who is connected to it.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Reads the token file again.
+    pub fn reload(&self) {
+        match self.tokens.reload() {
+            Ok(Reloaded { tokens: Some(tokens), revoked }) => {
+                log::info!("{tokens} tokens read again; {revoked} of before are gone or changed");
+            }
+            Ok(Reloaded { tokens: None, .. }) => {
+                log::info!("there is no token file; no tokens are asked for")
+            }
+            Err(error) => log::error!("the tokens stay as they were: {error}"),
+        }
     }
 
     /// Whether the disk failed, so that nothing can be written any more.

@@ -18,6 +18,7 @@ use crate::hub::{End, Hub};
 use crate::link::{self, Links};
 use crate::session;
 use crate::store::{Health, Store};
+use crate::token::Tokens;
 
 /// What the network serves, and on what.
 pub(super) struct Service {
@@ -25,6 +26,7 @@ pub(super) struct Service {
     pub(super) local: Option<UnixListener>,
     pub(super) store: Store,
     pub(super) hub: Hub,
+    pub(super) tokens: Tokens,
     pub(super) links: Links,
     /// On a local: the link to open.
     pub(super) global: Option<link::Options>,
@@ -48,7 +50,7 @@ const STOP_TIME: Duration = Duration::from_millis(250);
 
 /// Starts the threads: the first drives the door, all run connections.
 pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError> {
-    let Service { tcp, local, store, hub, links, global, on_disk_failure } = service;
+    let Service { tcp, local, store, hub, tokens, links, global, on_disk_failure } = service;
     let lost = |error: std::io::Error| StartError::new(format!("can't watch a listener: {error}"));
     let tcp = tcp.into_iter().map(Listener::tcp);
     let local = local.into_iter().map(Listener::unix);
@@ -57,7 +59,8 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     let (stopper, stop) = door::stop();
     let (alive, ended) = bounded::<()>(1);
     executor.spawn(tick(store.clone(), hub.clone(), links.clone(), on_disk_failure)).detach();
-    let main = serve(executor.clone(), listeners, store, hub, (links, global), stop.clone());
+    let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() }).with_tokens(tokens);
+    let main = serve(executor.clone(), (door, listeners), store, hub, (links, global), stop.clone());
     let mut handles = Vec::new();
     let first = (executor.clone(), alive.clone());
     handles.push(spawn(0, move || {
@@ -85,13 +88,12 @@ fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHand
 /// Serves until the stop, and ends in order: no new clients, the sessions told, the rest dropped.
 async fn serve(
     executor: Arc<Executor<'static>>,
-    listeners: Vec<Listener>,
+    (door, listeners): (Door, Vec<Listener>),
     store: Store,
     hub: Hub,
     (links, global): (Links, Option<link::Options>),
     stop: Stop,
 ) {
-    let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() });
     let probe = door.clone();
     let mut context = Context::new(store.clone(), hub.clone());
     context.door = Some(Arc::new(move || probe.status()));

@@ -18,7 +18,7 @@ pub enum Ended {
     DiskFailed,
 }
 
-/// Starts a server, calls `serving` once it serves, and stops it at SIGTERM or SIGINT.
+/// Starts a server, calls `serving` once it serves, reloads it at SIGHUP, and stops it at SIGTERM or SIGINT.
 pub fn run(options: Options, serving: impl FnOnce(&Server)) -> Result<Ended, StartError> {
     let signals = |error: io::Error| StartError::new(format!("can't wait for signals: {error}"));
     let (mut wakes, waker) = UnixStream::pair().map_err(signals)?;
@@ -38,13 +38,18 @@ pub fn run(options: Options, serving: impl FnOnce(&Server)) -> Result<Ended, Sta
         }
     })?;
     serving(&server);
-    let ended = wait(&mut wakes, &stop, &reload, || supervised && server.disk_failed());
+    let ended = wait(&mut wakes, &stop, (&reload, || server.reload()), || supervised && server.disk_failed());
     log::info!("stopping");
     server.stop();
     Ok(ended)
 }
 
-fn wait(wakes: &mut impl Read, stop: &AtomicBool, reload: &AtomicBool, failed: impl Fn() -> bool) -> Ended {
+fn wait(
+    wakes: &mut impl Read,
+    stop: &AtomicBool,
+    (asked, reload): (&AtomicBool, impl Fn()),
+    failed: impl Fn() -> bool,
+) -> Ended {
     let mut byte = [0];
     loop {
         match wakes.read(&mut byte) {
@@ -59,8 +64,8 @@ fn wait(wakes: &mut impl Read, stop: &AtomicBool, reload: &AtomicBool, failed: i
         if failed() {
             return Ended::DiskFailed;
         }
-        if reload.swap(false, Ordering::SeqCst) {
-            log::info!("SIGHUP: nothing to read again; to change options, restart");
+        if asked.swap(false, Ordering::SeqCst) {
+            reload();
         }
     }
 }
@@ -72,15 +77,17 @@ mod tests {
     #[test]
     fn a_wake_is_told_apart_by_its_flag() {
         let (stop, reload) = (AtomicBool::new(false), AtomicBool::new(true));
+        let reloads = std::cell::Cell::new(0);
+        let reloading = || reloads.set(reloads.get() + 1);
         // The first wake is a SIGHUP, the second the disk.
         let wakes = std::cell::Cell::new(0);
         let failed = || {
             wakes.set(wakes.get() + 1);
             wakes.get() == 2
         };
-        assert_eq!(wait(&mut &b"xxx"[..], &stop, &reload, failed), Ended::DiskFailed);
-        assert!(!reload.load(Ordering::SeqCst));
+        assert_eq!(wait(&mut &b"xxx"[..], &stop, (&reload, reloading), failed), Ended::DiskFailed);
+        assert_eq!(reloads.get(), 1);
         stop.store(true, Ordering::SeqCst);
-        assert_eq!(wait(&mut &b"x"[..], &stop, &reload, || true), Ended::Stopped);
+        assert_eq!(wait(&mut &b"x"[..], &stop, (&reload, || ()), || true), Ended::Stopped);
     }
 }

@@ -287,7 +287,7 @@ mod tests {
         let link = |n: usize| LinkInfo {
             tega_id: TegaId::new(&format!("r{n}")).unwrap(),
             address: "x".into(),
-            up: n % 2 == 0,
+            up: n.is_multiple_of(2),
             since_s: 0,
             problem: None,
             silent_ms: 0,

@@ -202,10 +202,15 @@ impl Links {
         })
     }
 
-    /// Those that were linked and aren't now.
+    /// Those that were linked and aren't now. A local knows better than the broken link did what is wrong by now.
     pub(super) fn lost(&self) -> Vec<LinkInfo> {
-        let age = |lost: &Lost| self.moment(lost.at).ago_s;
-        self.lost.values().map(|lost| LinkInfo { since_s: age(lost), ..lost.info.clone() }).collect()
+        let now = self.global.as_ref().map(|global| &global.problem);
+        let told = |lost: &Lost| LinkInfo {
+            since_s: self.moment(lost.at).ago_s,
+            problem: now.or(lost.info.problem.as_ref()).cloned(),
+            ..lost.info.clone()
+        };
+        self.lost.values().map(told).collect()
     }
 
     /// When this one was lost, and why; `None`: it wasn't linked since this server began.

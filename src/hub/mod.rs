@@ -10,6 +10,12 @@
 //!   driver answers `{"result": X}` where others answer `X`: exactly that form is unwrapped.
 //! - **Ephemeral nodes** belong to a session; the store keeps them, and the hub tells it when a session begins and ends.
 //!
+//! - **Links.** What belongs to another server goes there by a [`Remote`]: a write to the home of its roots
+//!   ([`Hub::submit`]), the question whether a replica has everything ([`Hub::fresh`]), a call to where its owner is,
+//!   a message up to the global server and from there to the links that listen. A local has one link, the global one to
+//!   each local; nothing goes back over the link that it came by, so nothing goes round. Where there's no link, it's
+//!   said at once, with whose it is and since when; nothing is queued.
+//!
 //! **How it's built.** [`Hub`] is the handle; `state` is plain data behind one mutex, without a clock, a socket or the
 //! store; callbacks run when the lock is free. Time comes from [`Hub::tick`] only, so that tests don't sleep. What is to
 //! be sent to a session goes to its [`Outbox`], which its own task empties.
@@ -26,6 +32,8 @@ mod legacy;
 mod links;
 mod outbox;
 mod remote;
+#[cfg(test)]
+mod route_tests;
 mod routes;
 mod state;
 #[cfg(test)]

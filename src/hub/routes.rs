@@ -13,7 +13,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::message;
 use crate::path::{Key, Path};
-use crate::store::{Away, Channel, Error, Home, Op, Receipt, SessionId, Transaction};
+use crate::store::{Away, Channel, Error, Expect, Home, Op, Receipt, SessionId, Transaction, View};
 use crate::system::now_ms;
 use crate::tree::Kind;
 use crate::value::Value;
@@ -218,8 +218,8 @@ impl Hub {
             let Some(root) = root else { return Ok(Place::Here) };
             let is_ephemeral = match op {
                 Op::Put { ephemeral, .. } => *ephemeral,
-                // What isn't versioned has no home: it's removed where it was put, or seen.
-                Op::Delete { path, .. } => view.node(path).is_some_and(|node| node.stamp.is_ephemeral()),
+                // What isn't versioned has no home.
+                Op::Delete { path, .. } => only_ephemeral(&view, path),
                 Op::Rollback { .. } => false,
             };
             if is_ephemeral {
@@ -282,7 +282,23 @@ impl Hub {
     ) -> Result<(Arc<dyn Remote>, Transaction), Refusal> {
         let remote = self.link_to(root, home)?;
         transaction.session = None;
+        if let [Op::Rollback { root, back_to, expect }] = transaction.ops.as_mut_slice()
+            && *back_to < 0
+        {
+            (*back_to, *expect) = self.absolute(root, *back_to)?;
+        }
         Ok((remote, transaction))
+    }
+
+    /// The version that is meant by so many before the present one, and the present one.
+    fn absolute(&self, root: &Key, back_to: i64) -> Result<(i64, Option<Expect>), Refusal> {
+        let history = self.shared.store.history(root)?;
+        let none = || Refusal::from(Error::NoVersion { root: root.clone(), version: back_to });
+        let last = history.last().ok_or_else(none)?;
+        let version = i64::try_from(last.version.0).map_err(|_| none())?;
+        // The home may have a longer history than this replica, and judges.
+        let meant = version.checked_add(back_to).filter(|meant| *meant >= 0).ok_or_else(none)?;
+        Ok((meant, Some(Expect { version, incarnation: Some(last.incarnation) })))
     }
 
     /// Waits until a read of these roots here sees everything that their homes had acknowledged when it was asked.
@@ -323,6 +339,15 @@ impl Hub {
         roots.extend(self.shared.store.homes().into_iter().map(|(name, _)| name));
         roots.into_iter().collect()
     }
+}
+
+/// Whether there's nothing but ephemeral nodes at a path and below it.
+fn only_ephemeral(view: &View, path: &Path) -> bool {
+    let persistent = || {
+        let (root, keys) = path.keys().split_first()?;
+        view.root(root).filter(|root| !root.ephemeral_only)?.tree.get(keys)
+    };
+    view.node(path).is_some() && persistent().is_none()
 }
 
 type DoneOnce = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
@@ -403,18 +428,19 @@ impl Hub {
                 None => None,
             }
         };
+        // Not asked within the `match` below, which would hold the lock to its end.
+        let is_local = self.links().is_local();
         let home = self.shared.store.home(root);
         let away = match &home {
             Ok(Home::Away(home)) => Some(home.clone()),
             _ => None,
         };
+        let is_ours = matches!(home, Ok(Home::Here)) && self.shared.store.view().root(root).is_some();
         let (owner, ephemeral) = match leaf {
             Some((Some(owner), ephemeral)) => (Some(owner), ephemeral),
             Some((None, _)) => return Err(not_rpc()),
-            // What isn't seen here may be beyond: but not where this server is the home, or has everything.
-            None if self.links().is_local() && home.is_ok() && origin.is_none() && away.is_some() => {
-                (None, false)
-            }
+            // What isn't seen here may be beyond, but not in a root that this server is the home of.
+            None if is_local && origin.is_none() && !is_ours => (None, false),
             None => return Err(not_rpc()),
         };
         let behind =
@@ -428,7 +454,7 @@ impl Hub {
             Some(owner) => RpcError::NoOwner { path: path.clone(), owner: owner.to_string() },
             None => not_rpc(),
         };
-        let remote = match (behind, self.links().is_local()) {
+        let remote = match (behind, is_local) {
             (Some(remote), _) => remote,
             (None, true) if origin.is_some() => return Err(no_owner()),
             (None, true) => {

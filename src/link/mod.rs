@@ -171,7 +171,7 @@ impl Books for Store {
     }
 
     fn away(&self, root: &str) -> Option<Away> {
-        self.homes().into_iter().find(|(name, _)| name == root).map(|(_, away)| away)
+        Store::away(self, root)
     }
 }
 

@@ -10,10 +10,10 @@ use super::homes::{Away, homes_lines};
 use super::requests::Requests;
 use super::shared::locked;
 use super::state::State;
-use super::{Done, Error, Health, Receipt, Shared, Submission};
+use super::{Done, Error, Health, Receipt, Role, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{AppendError, Group, Log, Offset};
-use crate::path::Key;
+use crate::path::{Key, Path};
 
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
@@ -194,6 +194,19 @@ impl Committer {
         let homes: Vec<_> = homes.into_iter().filter(new).collect();
         if homes.is_empty() {
             return answer(done, Ok(()));
+        }
+        // Who asked may have looked before the root was made: two servers must never commit to it.
+        let leads = matches!(self.shared.options.role, Role::Leads);
+        let taken = |(root, away): &&(Key, Option<Away>)| {
+            leads
+                && away.as_ref().is_some_and(|away| !away.handover)
+                && state.homes.get(root).is_none()
+                && state.live.get(root).is_some_and(|root| !root.ephemeral_only)
+        };
+        if let Some((root, _)) = homes.iter().find(taken) {
+            let path = Some(Path::from_checked(vec![root.clone()]));
+            let message = format!("{root} was made here; only `tega home` moves it");
+            return answer(done, Err(Error::Bad { path, message }));
         }
         if self.log.is_some() {
             if let Some(error) = refusal(&self.health) {

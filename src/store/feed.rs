@@ -179,7 +179,11 @@ impl Feed {
         if inner.lagging || !inner.events.is_empty() || (first && self.taken.is_some()) {
             return inner.given;
         }
-        let position = self.shared.published().position.min(self.shared.synced()).max(inner.given);
+        let mut position = self.shared.published().position;
+        if !self.queue.roots.iter().all(|root| is_memory(&self.shared, root)) {
+            position = position.min(self.shared.synced());
+        }
+        let position = position.max(inner.given);
         if first {
             inner.given = position;
         }

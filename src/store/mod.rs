@@ -43,9 +43,18 @@
 //! They belong to a session and end with it (`overlay`). They aren't versioned state: reads of the present see them,
 //! but they alter no version, no history and no log.
 //!
+//! ## Homes and replicas
+//!
+//! Each root has one home, the server where its commits are made (`homes`); the store refuses writes to the others. A
+//! home gives its durable commits out by a [`Feed`], which costs little while nothing happens. A replica takes them in
+//! with [`Store::follow`], each with its versions as they are, under a position of its own. The **digest**, chained over
+//! each root's records, tells whether a replica can go on from what it has; else [`Store::install`] puts a snapshot in
+//! place in one step, and what stood there is kept as one of the last three [`Store::replaced`] states. A snapshot is
+//! in the log as a whole, or doesn't count.
+//!
 //! ## What it is not
 //!
-//! It doesn't know of homes and replicas, tokens or sockets. It holds all of its data in memory. A transaction doesn't
+//! It opens no links: who is connected, tokens and sockets are the business of others. It holds all of its data in memory. A transaction doesn't
 //! span stores. Durability [`Interval`](Durability::Interval), [`None`](Durability::None) and
 //! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise: where not every root is
 //! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.

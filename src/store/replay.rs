@@ -140,7 +140,10 @@ impl Replay {
 
     /// After the last record.
     pub(super) fn finish(&mut self) -> Result<(), String> {
-        self.install = None;
+        if self.install.take().is_some() {
+            // Torn: it wasn't installed.
+            self.reading = None;
+        }
         self.end_state()
     }
 

@@ -107,6 +107,11 @@ impl Store {
         state.homes.iter().map(|(root, away)| (root.clone(), (**away).clone())).collect()
     }
 
+    /// What is recorded of one root, if it is another server's.
+    pub fn away(&self, root: &str) -> Option<Away> {
+        self.shared().published().homes.get(root).map(|away| (**away).clone())
+    }
+
     /// Records the homes of roots, `None`: here. Durable when `done` is called.
     pub fn set_homes(
         &self,

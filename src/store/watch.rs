@@ -128,6 +128,12 @@ impl Watches {
         self.count
     }
 
+    /// How many roots have feeds.
+    #[cfg(test)]
+    pub(super) fn feeds(&self) -> usize {
+        self.feeds.len() + self.held.len()
+    }
+
     /// Queues an event with everybody whom it may concern; `wake` gets those that are to be woken after it.
     pub(super) fn publish(&self, event: &Arc<Event>, wake: &mut Vec<Arc<Queue>>) {
         if self.count == 0 {

@@ -29,12 +29,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system"]),
+    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token"]),
     (
         "cli",
         &[
             "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
-            "system", "tree", "value", "yaml",
+            "system", "token", "tree", "value", "yaml",
         ],
     ),
 ];

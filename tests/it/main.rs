@@ -23,5 +23,6 @@ mod refusals;
 mod routers;
 mod server;
 mod sessions;
+mod tokens;
 mod weight;
 mod wire;

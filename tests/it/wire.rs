@@ -263,9 +263,14 @@ impl Ws {
     }
 
     /// Over any connection, such as [`unix`].
-    pub(crate) fn over(mut stream: impl Stream + 'static) -> io::Result<Ws> {
+    pub(crate) fn over(stream: impl Stream + 'static) -> io::Result<Ws> {
+        Ws::over_with(stream, "")
+    }
+
+    /// As [`Ws::over`], with more header lines in its handshake.
+    pub(crate) fn over_with(mut stream: impl Stream + 'static, headers: &str) -> io::Result<Ws> {
         let nonce = [7; 16];
-        stream.write_all(frames::handshake("localhost", "/_pubsub", nonce).as_bytes())?;
+        stream.write_all(frames::handshake_with("localhost", "/_pubsub", nonce, headers).as_bytes())?;
         let (mut got, mut buf) = (Vec::new(), [0; 4096]);
         let used = loop {
             let read = stream.read(&mut buf)?;

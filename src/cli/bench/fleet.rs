@@ -15,7 +15,7 @@ use smol::{LocalExecutor, Timer};
 use super::local::{Local, Round};
 use super::stats::{Row, Samples};
 use super::ws::{Peer, answered};
-use crate::client::Target;
+use crate::client::Server;
 use crate::commit::TegaId;
 use crate::link::{BackOff, Closing};
 use crate::path::Key;
@@ -38,7 +38,7 @@ pub(super) struct Figures {
 
 /// What all simulated locals share.
 struct Fleet {
-    target: Target,
+    target: Server,
     /// When each local's link was cut or begun; `None`: it has everything.
     away_since: RefCell<Vec<Option<Instant>>>,
     away: Cell<usize>,
@@ -137,7 +137,7 @@ fn body(n: usize) -> String {
 }
 
 /// Runs it all. `rss`: the server's memory in KiB, where it's on this machine.
-pub(super) fn run(target: &Target, locals: usize, rss: impl Fn() -> Option<u64>) -> Result<Figures, String> {
+pub(super) fn run(target: &Server, locals: usize, rss: impl Fn() -> Option<u64>) -> Result<Figures, String> {
     let fleet = Rc::new(Fleet {
         target: target.clone(),
         away_since: RefCell::new(vec![None; locals]),

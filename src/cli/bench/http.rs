@@ -11,16 +11,18 @@ pub(super) fn run(job: &Job) -> Result<Samples, String> {
 }
 
 async fn client(job: Job, number: usize) -> Result<Samples, String> {
-    let mut stream = Stream::connect(&job.target).await?;
+    let mut stream = Stream::connect(&job.target.target).await?;
     let (mut samples, mut buf) = (Samples::default(), vec![0; 16 << 10]);
-    let host = job.target.host();
+    // The value of Host, and the header behind it.
+    let host = format!("{}\r\n{}", job.target.target.host(), job.target.authorization());
+    let host = host.trim_end();
     let mut have = Vec::new();
     for n in 0.. {
         let begin = Instant::now();
         if begin >= job.end {
             break;
         }
-        stream.send(request(&job, &host, number, n).as_bytes()).await?;
+        stream.send(request(&job, host, number, n).as_bytes()).await?;
         have.clear();
         while !whole(&have)? {
             let more = stream.receive(&mut buf).await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::ws::Peer;
 use crate::api::route::LINK;
-use crate::client::Target;
+use crate::client::Server;
 use crate::commit::{Commit, Digest, Incarnation, Position, TegaId};
 use crate::link::{Books, Effect, Input, Replication, Want};
 use crate::message::link::Frame;
@@ -78,7 +78,7 @@ impl Local {
     }
 
     /// Opens a link and keeps it until it breaks; the reason is the error. `told` hears of every round.
-    pub(super) async fn link(&mut self, target: &Target, mut told: impl FnMut(Round)) -> Result<(), String> {
+    pub(super) async fn link(&mut self, target: &Server, mut told: impl FnMut(Round)) -> Result<(), String> {
         let mut peer = Peer::connect(target, LINK, SMALL).await?;
         let mut effects = Vec::new();
         let follow = [self.root.clone()];

@@ -31,8 +31,8 @@ use super::parse::Typed;
 use super::remote;
 use super::show::{Form, Out, note};
 use crate::api::route::Route;
-use crate::client::Target;
 use crate::client::http::{Client, Request, request_id};
+use crate::client::{Server, Target};
 use crate::path::{Key, Path};
 use crate::system::{descriptors, resident_kib};
 use crate::value::Value;
@@ -53,7 +53,7 @@ pub(super) enum What {
 /// One row's work, for the clients.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) target: Target,
+    pub(super) target: Server,
     pub(super) what: What,
     pub(super) clients: usize,
     pub(super) depth: usize,
@@ -98,8 +98,8 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let plan = Plan::of(typed)?;
     let own = typed.has(Flag::Own).then(|| Own::start(typed)).transpose()?;
     let target = match &own {
-        Some(own) => own.target.clone(),
-        None => remote::target(typed)?,
+        Some(own) => own.target.clone().into(),
+        None => remote::server(typed)?,
     };
     let pid = server_pid(&target)?;
     if typed.args.first().is_some() {
@@ -161,7 +161,7 @@ pub(super) fn bench(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 }
 
 /// `tega bench fleet`
-fn of_fleet(typed: &Typed, out: &mut Out, target: &Target, pid: Option<i64>) -> Result<(), Fault> {
+fn of_fleet(typed: &Typed, out: &mut Out, target: &Server, pid: Option<i64>) -> Result<(), Fault> {
     if let Some(word) = typed.args.iter().find(|word| *word != "fleet") {
         return Err(Fault::usage(format!("bench {word}: fleet or nothing wanted")));
     }
@@ -196,7 +196,7 @@ fn show(typed: &Typed, out: &mut Out, rows: &[Row]) -> Result<(), Fault> {
 }
 
 /// The process of the server, where it is on this machine.
-fn server_pid(target: &Target) -> Result<Option<i64>, Fault> {
+fn server_pid(target: &Server) -> Result<Option<i64>, Fault> {
     let answer = Client::new(target.clone()).call(&Request::of(&Route::Status));
     let answer = answer.map_err(|failure| super::live::lost(target, &failure))?;
     let status = answer.json().map_err(|why| Fault::error(format!("{target}: {why}")))?;

@@ -5,16 +5,16 @@ use std::time::Instant;
 use super::stats::Samples;
 use super::stream::{Client, together};
 use super::ws::{Peer, answered};
-use crate::client::Target;
+use crate::client::Server;
 
 /// From the write of each put to the read of its notification, by each subscriber.
-pub(super) fn run(target: &Target, subscribers: usize, end: Instant) -> Result<Samples, String> {
+pub(super) fn run(target: &Server, subscribers: usize, end: Instant) -> Result<Samples, String> {
     let target = target.clone();
     let all: Client = Box::pin(rounds(target, subscribers, end));
     together(std::iter::once(all), end)
 }
 
-async fn rounds(target: Target, subscribers: usize, end: Instant) -> Result<Samples, String> {
+async fn rounds(target: Server, subscribers: usize, end: Instant) -> Result<Samples, String> {
     let mut writer = Peer::open(&target, "bench-writer").await?;
     // The node is there before anybody listens.
     put(&mut writer, 0).await?;

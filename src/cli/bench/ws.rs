@@ -6,7 +6,7 @@ use super::stats::Samples;
 use super::stream::{Client, Stream, run as run_all};
 use super::{Job, What, key, value};
 use crate::api::route::PUBSUB;
-use crate::client::Target;
+use crate::client::Server;
 use crate::client::frames::{self, Decoder, Incoming};
 
 /// Every frame's mask: nothing here is to be kept from a proxy.
@@ -26,7 +26,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Connects and says who it is.
-    pub(super) async fn open(target: &Target, id: &str) -> Result<Peer, String> {
+    pub(super) async fn open(target: &Server, id: &str) -> Result<Peer, String> {
         let mut peer = Peer::connect(target, PUBSUB, 16 << 10).await?;
         peer.say(&format!("SESSION {id} local 2"));
         peer.flush().await?;
@@ -35,11 +35,12 @@ impl Peer {
     }
 
     /// Connects, and reads so many bytes at once.
-    pub(super) async fn connect(target: &Target, url_path: &str, read: usize) -> Result<Peer, String> {
+    pub(super) async fn connect(target: &Server, url_path: &str, read: usize) -> Result<Peer, String> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| error.to_string())?;
-        let mut stream = Stream::connect(target).await?;
-        stream.send(frames::handshake(&target.host(), url_path, nonce).as_bytes()).await?;
+        let mut stream = Stream::connect(&target.target).await?;
+        let opening = frames::handshake_with(&target.target.host(), url_path, nonce, &target.authorization());
+        stream.send(opening.as_bytes()).await?;
         let (mut head, mut buf) = (Vec::new(), vec![0; read]);
         let used = loop {
             if let Some(used) = frames::handshake_answer(&head, nonce)? {

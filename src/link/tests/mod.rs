@@ -3,6 +3,9 @@
 
 mod handshake;
 mod limits;
+mod random;
+mod script;
+mod world;
 
 use super::*;
 use crate::path::Path;

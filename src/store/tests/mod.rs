@@ -5,6 +5,7 @@ mod durability;
 mod import;
 mod limits;
 mod random;
+mod replica;
 mod script;
 mod threads;
 mod watches;
@@ -73,8 +74,19 @@ fn everything(store: &Store) -> String {
         for past in store.history(name).unwrap() {
             let tree = past.tree.as_ref().map_or("deleted".into(), stamps);
             let by = past.by.as_ref().map_or("-", TegaId::as_str);
-            lines
-                .push(format!("{name} {} {} #{} {by} {tree}", past.incarnation, past.version, past.position));
+            let Past { version, incarnation, position, origin, digest, .. } = &past;
+            lines.push(format!(
+                "{name} {incarnation} {version} #{position} {origin:?} {digest:x} {by} {tree}"
+            ));
+        }
+    }
+    for (name, pasts) in state.replaced.iter() {
+        for past in pasts.iter() {
+            let tree = past.tree.as_ref().map_or("deleted".into(), stamps);
+            let Past { version, incarnation, position, origin, digest, .. } = past;
+            lines.push(format!(
+                "replaced {name} {incarnation} {version} #{position} {origin:?} {digest:x} {tree}"
+            ));
         }
     }
     lines.join("\n")

@@ -11,7 +11,15 @@
 //! | `watch NAME [except=ID] [regex] [since=POSITION] CHANNEL` | what it is told is printed after each command |
 //! | `get PATH`, `nodes ROOT` | the present; every node with its version (`~`: ephemeral) |
 //! | `at ROOT N`, `history ROOT`, `diff ROOT N M`, `roots`, `position`, `leases` | |
-//! | `compact`, `clear`, `restart`, `crash` | a restart ends all sessions and watches |
+//! | `compact`, `clear`, `restart`, `crash` | a restart ends all sessions, watches and links |
+//! | `home: COMMAND` | at another server, the home `g` |
+//! | `link ROOT…`, `pull` | begins a feed there from what is here; takes in what it has |
+//! | `lose` | takes the next commit of the feed and loses it |
+//! | `follow RECORD` | takes in one record of `g` |
+//! | `compare ROOT` | whether both have the same, node versions and digests included |
+//! | `homes`, `home ROOT`, `set ROOT [ID [handover]]`, `replaced ROOT`, `origin ROOT` | |
+//!
+//! `# option follows C,… O,… P,…` makes it a local server with these config, operational and private roots.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,6 +33,8 @@ struct World {
     store: Store,
     sessions: BTreeMap<String, SessionId>,
     watches: BTreeMap<String, Watch>,
+    home: Option<Box<World>>,
+    feed: Option<(Feed, Start, Vec<Key>)>,
 }
 
 fn options(script: &str) -> Options {
@@ -33,6 +43,7 @@ fn options(script: &str) -> Options {
         match line.split_once(' ').unwrap() {
             ("tombstones", n) => options.tombstones = n.parse().unwrap(),
             ("requests", n) => options.requests = n.parse().unwrap(),
+            ("follows", roots) => options.role = follows(roots),
             ("durability", d) => options.durability = d.parse().unwrap(),
             (root, d) => options.durability_of.push((root.into(), d.parse().unwrap())),
         }
@@ -40,7 +51,77 @@ fn options(script: &str) -> Options {
     options
 }
 
+fn follows(roots: &str) -> Role {
+    let mut lists =
+        roots.split(' ').map(|list| list.split(',').filter(|r| *r != "-").map(Key::from).collect());
+    let mut next = || -> Vec<Key> { lists.next().unwrap_or_default() };
+    let (config, operational, private) = (next(), next(), next());
+    let private = if private == ["*"] { Private::Any } else { Private::Roots(private) };
+    Role::Follows { config, operational, private }
+}
+
 impl World {
+    fn new(options: Options) -> World {
+        let disk = Disk::new();
+        let store = Store::open_on(disk.medium(), options.clone()).unwrap();
+        let (sessions, watches) = (BTreeMap::new(), BTreeMap::new());
+        World { disk, options, store, sessions, watches, home: None, feed: None }
+    }
+
+    fn home(&mut self) -> &mut World {
+        self.home.get_or_insert_with(|| Box::new(World::new(Options { history: 4, ..Options::default() })))
+    }
+
+    fn link(&mut self, roots: &[&str]) -> String {
+        let roots: Vec<Key> = roots.iter().map(|root| (*root).into()).collect();
+        let known: Vec<_> = roots.iter().map(|root| (root.clone(), self.store.standing(root))).collect();
+        let (feed, start) = self.home().store.feed(roots.clone(), &known, || ());
+        let printed = format!("{start:?} from #{}\n", feed.position());
+        self.feed = Some((feed, start, roots));
+        printed
+    }
+
+    fn pull(&mut self) -> String {
+        let Some((feed, start, roots)) = &mut self.feed else { panic!("no link") };
+        let mut printed = String::new();
+        if *start == Start::Snapshot {
+            let mut incoming = Incoming::new(id("g"), roots.clone());
+            feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+            printed +=
+                &match incoming.finish().map(|snapshot| wait(|done| self.store.install(snapshot, done))) {
+                    Ok(installed) => show(installed, |()| format!("installed #{}", feed.position())),
+                    Err(why) => format!("bad snapshot: {why}\n"),
+                };
+            *start = Start::Resume;
+        }
+        loop {
+            match feed.try_next() {
+                Ok(None) => return printed,
+                Ok(Some(Sent { position, after, record })) => {
+                    let followed = wait(|done| self.store.follow(&id("g"), vec![record], done));
+                    printed += &show(followed, |()| format!("followed #{position} after #{after}"));
+                }
+                Err(Lagging) => return printed + "lagging\n",
+            }
+        }
+    }
+
+    fn compare(&mut self, root: &str) -> String {
+        let of = |store: &Store| {
+            let tree = store.view().root(root).filter(|r| !r.ephemeral_only).map(|r| stamps(&r.tree));
+            (store.standing(root), tree)
+        };
+        let (here, there) = (of(&self.store), of(&self.home().store));
+        if here == there {
+            return "same\n".into();
+        }
+        let line = |(standing, tree): (Option<Standing>, Option<String>)| {
+            let version = standing.map_or("none".into(), |standing| format!("@{}", standing.version));
+            format!("{version} {}", tree.unwrap_or_else(|| "-".into()))
+        };
+        format!("here {}\nthere {}\n", line(here), line(there))
+    }
+
     fn run(&mut self, line: &str) -> String {
         let mut printed = self.command(line);
         if printed == "\n" {
@@ -53,9 +134,43 @@ impl World {
     }
 
     fn command(&mut self, line: &str) -> String {
+        if let Some(line) = line.strip_prefix("home: ") {
+            return self.home().run(line);
+        }
         let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["link", roots @ ..] => return self.link(roots),
+            ["pull"] => return self.pull(),
+            ["lose"] => {
+                let lost = self.feed.as_mut().unwrap().0.try_next().unwrap().unwrap();
+                return format!("lost #{}\n", lost.position);
+            }
+            ["compare", root] => return self.compare(root),
+            _ => {}
+        }
         let store = &self.store;
         match words.as_slice() {
+            ["follow", record] => {
+                show(wait(|done| store.follow(&id("g"), vec![record.to_string()], done)), |()| {
+                    "followed".into()
+                })
+            }
+            ["homes"] => {
+                let line = |(root, away): &(Key, Away)| {
+                    format!("{root}: {}{}", away.home, if away.handover { " handover" } else { "" })
+                };
+                store.homes().iter().map(line).collect::<Vec<_>>().join(", ") + "\n"
+            }
+            ["home", root] => show(store.home(root), |home| home.to_string()),
+            ["set", root, to @ ..] => {
+                let away = to.first().map(|home| Away { home: id(home), handover: to.len() > 1 });
+                show(wait(|done| store.set_homes(vec![((*root).into(), away)], done)), |()| "set".into())
+            }
+            ["replaced", root] => {
+                let line = |p: &Past| format!("@{} {}", p.version, stamps(p.tree.as_ref().unwrap()));
+                store.replaced(root).iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+            }
+            ["origin", root] => store.view().origin(root).map_or("-".into(), |p| format!("#{p}")) + "\n",
             ["session", name, tega_id] => {
                 self.sessions.insert(name.to_string(), store.begin_session(id(tega_id)));
                 String::new()
@@ -116,8 +231,9 @@ impl World {
     }
 
     fn restart(&mut self, crash: bool) {
-        let before = everything(&self.store);
+        let before = (everything(&self.store), self.store.homes());
         self.watches.clear();
+        self.feed = None;
         self.sessions.clear();
         if crash {
             self.disk = self.disk.crash(&mut Choices::random(1));
@@ -125,7 +241,7 @@ impl World {
         self.store.close();
         self.store = Store::open_on(self.disk.medium(), self.options.clone()).unwrap();
         if self.options.all_durable() {
-            assert_eq!(everything(&self.store), before);
+            assert_eq!((everything(&self.store), self.store.homes()), before);
         }
     }
 
@@ -221,9 +337,7 @@ fn notices_line(name: &str, event: &Event, notices: &[Notice]) -> String {
 
 /// Runs a script and gives it back with what it printed.
 fn run(script: &str) -> String {
-    let (disk, options) = (Disk::new(), options(script));
-    let store = Store::open_on(disk.medium(), options.clone()).unwrap();
-    let mut world = World { disk, options, store, sessions: BTreeMap::new(), watches: BTreeMap::new() };
+    let mut world = World::new(options(script));
     let mut blocks = Vec::new();
     for block in script.split("\n\n") {
         let commands = block.split("\n---").next().unwrap_or("").trim_end();
@@ -239,6 +353,7 @@ fn run(script: &str) -> String {
         });
     }
     world.store.close();
+    world.home().store.close();
     blocks.join("\n\n") + "\n"
 }
 
@@ -262,6 +377,8 @@ macro_rules! scripts {
 }
 
 scripts! {
+    a_replica_follows_its_home
+    a_snapshot_replaces_what_stood_there
     deletes_cascade
     ephemeral_nodes_end_with_their_session
     expectations_are_judged_before_the_transaction
@@ -270,6 +387,7 @@ scripts! {
     requests_take_effect_once
     resuming_tells_what_was_missed_or_that_it_is_gone
     rollbacks_are_new_versions
+    roots_are_written_at_their_homes
     roots_go_on_counting
     transactions_are_all_or_nothing
     versions_are_those_of_the_last_change
