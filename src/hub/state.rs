@@ -272,10 +272,11 @@ impl State {
         self.sessions.get(&session).is_some_and(|entry| entry.may_be_server())
     }
 
-    /// The channels that other sessions listen to with the scope `global`; the flag says that [`State::may_be_server`].
+    /// The channels that sessions of other tega IDs listen to with the scope `global`; the flag says that [`State::may_be_server`].
     pub(super) fn globals_of_others(&self, session: SessionId) -> Vec<(bool, Channel)> {
-        let others = self.sessions.iter().filter(|(id, _)| **id != session);
-        let globals = others.flat_map(|(_, entry)| {
+        let own = self.sessions.get(&session).map(|entry| &entry.who.tega_id);
+        let others = self.sessions.values().filter(|entry| Some(&entry.who.tega_id) != own);
+        let globals = others.flat_map(|entry| {
             let global = entry.subs.iter().filter(|sub| sub.scope == Scope::Global);
             global.map(|sub| (entry.may_be_server(), sub.channel()))
         });

@@ -12,7 +12,7 @@ use crate::hub::{Dialect, End, Frame, Hub, Joining, Outbox, Scope};
 use crate::message::{self, FromClient, body, entry, original};
 use crate::read::Heavy;
 use crate::store::{Event, Store, Watch};
-use crate::token::Access;
+use crate::token::{Access, Alarm};
 
 /// A session of one connection. It begins with a SESSION frame and ends when it's dropped.
 pub(super) struct Machine {
@@ -21,6 +21,8 @@ pub(super) struct Machine {
     peer: String,
     /// What it may do.
     access: Access,
+    /// That of an access which came only with SESSION.
+    alarm: Option<Alarm>,
     outbox: Arc<Outbox>,
     /// The seqs of the requests that wait for an answer from elsewhere.
     open: Open,
@@ -37,13 +39,23 @@ pub(super) enum Step {
     End(End),
 }
 
+/// Ends the session when what it may do does.
+pub(super) fn end_when_revoked(access: &Access, outbox: &Arc<Outbox>) -> Option<Alarm> {
+    let told = Arc::downgrade(outbox);
+    access.on_revoked(move || {
+        if let Some(outbox) = told.upgrade() {
+            outbox.end(End { code: 4001, reason: "the token is gone or was changed; connect again".into() });
+        }
+    })
+}
+
 fn refuse(code: u16, reason: impl ToString) -> Step {
     Step::End(End { code, reason: reason.to_string() })
 }
 
 impl Machine {
     pub(super) fn new(hub: Hub, store: Store, peer: String, access: Access, outbox: Arc<Outbox>) -> Machine {
-        Machine { hub, store, peer, access, outbox, open: Arc::default(), live: None }
+        Machine { hub, store, peer, access, alarm: None, outbox, open: Arc::default(), live: None }
     }
 
     /// Whether SESSION came.
@@ -155,6 +167,17 @@ impl Machine {
     }
 
     fn begin(&mut self, tega_id: TegaId, scope: Scope, dialect: Dialect, out: &mut Vec<Frame>) -> Step {
+        if self.access.is_pending() {
+            let claimed = self.access.claim(&tega_id).filter(|_| dialect == Dialect::Original);
+            let Some(access) = claimed else {
+                return refuse(
+                    4001,
+                    "a token is needed; no original server of this tega ID is expected from here",
+                );
+            };
+            self.alarm = end_when_revoked(&access, &self.outbox);
+            self.access = access;
+        }
         if let Err(refusal) = allow::act_as(&self.access, Some(&tega_id)) {
             return refuse(4001, refusal);
         }

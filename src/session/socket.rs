@@ -17,7 +17,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use super::Limits;
 use super::ask::Large;
-use super::machine::{Machine, Step};
+use super::machine::{Machine, Step, end_when_revoked};
 use crate::hub::{End, Frame, Hub, Outbox};
 use crate::store::Store;
 use crate::token::Access;
@@ -49,12 +49,7 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let outbox = Arc::new(Outbox::new(limits.outbox));
-    let told = Arc::downgrade(&outbox);
-    let _alarm = access.on_revoked(move || {
-        if let Some(outbox) = told.upgrade() {
-            outbox.end(End { code: 4001, reason: "the token is gone or was changed; connect again".into() });
-        }
-    });
+    let _alarm = end_when_revoked(&access, &outbox);
     let mut socket = Socket {
         ws,
         machine: Machine::new(hub.clone(), store.clone(), peer, access.clone(), outbox.clone()),

@@ -1,8 +1,8 @@
 //! The promise to the original's local servers: a fleet moves router by router. Byte by byte, as the Python server sends
 //! and expects it; its JSON has a space after each `:` and `,`.
 
-use crate::server::{Scratch, Server, eventually, ok, tega};
-use crate::wire::{Frame, Ws, http, json};
+use crate::server::{Scratch, Server, eventually, ok, run, tega, tega_command};
+use crate::wire::{Frame, Ws, http, json, tcp};
 
 /// `SESSION … global`, and a SUBSCRIBE for each config root: what the original sends when it has connected.
 fn hello(server: &Server, id: &str, config: &[&str]) -> Ws {
@@ -290,7 +290,7 @@ fn calls_go_both_ways_by_the_path_alone() {
     assert!(local.next().contains("\"no_owner\""));
     // It leaves in the middle of a call.
     caller.send("REQUEST 8 RPC caller op.f\n{}");
-    assert!(local.next().starts_with("REQUEST 2 RPC"));
+    assert!(local.next().contains(" RPC caller op.f\n"));
     drop(local);
     assert!(caller.next().contains("outcome_unknown"));
 }
@@ -406,4 +406,32 @@ fn a_local_server_is_no_place_to_link_to() {
     let mut local = hello(&server, "local1", &["cfg"]);
     local.send("REQUEST 1 SYNC None None\n{\"args\": null, \"kwargs\": {\"cfg\": -1}}");
     assert!(local.next().contains("this is a local server itself"));
+}
+
+#[test]
+fn where_tokens_are_asked_for_only_who_is_expected_comes_in_without_one() {
+    let expected = |from: &str| {
+        let dir = Scratch::new();
+        let data = dir.path().join("data").display().to_string();
+        let args =
+            ["token", "legacy", "local1", "--from", from, "--read", "cfg", "--write", "op", "--data", &data];
+        let (code, _, said) = run(tega_command().args(args), "");
+        assert_eq!(code, 0, "{said}");
+        Server::within(dir, &["--id", "top"])
+    };
+    let server = expected("127.0.0.0/8");
+    assert_eq!(http(&server, "GET /cfg", &[], "").status, 401);
+    for other in ["SESSION local2 global", "SESSION local1 global 2"] {
+        let mut ws = Ws::connect(&server);
+        ws.send(other);
+        assert!(matches!(ws.try_next(), Ok(Frame::Closed(4001, _))), "{other}");
+    }
+    let mut local = linked(&server, "local1", &["cfg"]);
+    refers(&mut local, "op");
+    local.send("REQUEST 4 SYNC None None\n{\"args\": null, \"kwargs\": {\"op2\": -1}}");
+    assert!(local.next().starts_with("RESPONSE 4 SYNC None\n{\"error\":{\"code\":\"forbidden\""));
+    local.send("REQUEST 5 REFER None None\n{\"args\": [\"op2\"], \"kwargs\": null}");
+    assert!(local.next().starts_with("RESPONSE 5 REFER None\n{\"error\":{\"code\":\"forbidden\""));
+    let elsewhere = expected("10.0.0.0/8");
+    assert!(Ws::over(tcp(&elsewhere)).is_err());
 }
