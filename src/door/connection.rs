@@ -292,7 +292,7 @@ impl Connection {
         let texts = head.texts(self.rest());
         let Texts { authorization, query, .. } = texts;
         if authorization.is_none()
-            && self.via == Via::Network
+            && self.via != Via::Socket
             && upgrade::wanted(head, &texts) == Some(Purpose::Session)
             && let Some(pending) = self.gate.knock(self.peer)
         {

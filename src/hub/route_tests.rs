@@ -195,8 +195,13 @@ impl World {
 
     fn join(&self, name: &str) -> (SessionId, Arc<Outbox>) {
         let outbox = Arc::new(Outbox::new(10_000));
-        let who =
-            Joining { tega_id: id(name), scope: Scope::Local, dialect: Dialect::Second, from: "test".into() };
+        let who = Joining {
+            tega_id: id(name),
+            scope: Scope::Local,
+            dialect: Dialect::Second,
+            from: "test".into(),
+            access: crate::token::Access::all(),
+        };
         (self.hub.join(who, outbox.clone()).unwrap(), outbox)
     }
 
@@ -557,7 +562,13 @@ fn a_change_told_by_the_global_reaches_those_that_want_it_in_their_own_dialect()
     let world = World::local();
     let join = |name: &str, dialect| {
         let outbox = Arc::new(Outbox::new(10_000));
-        let who = Joining { tega_id: id(name), scope: Scope::Global, dialect, from: "test".into() };
+        let who = Joining {
+            tega_id: id(name),
+            scope: Scope::Global,
+            dialect,
+            from: "test".into(),
+            access: crate::token::Access::all(),
+        };
         let session = world.hub.join(who, outbox.clone()).unwrap();
         world.subscribe(session, "x", Scope::Global);
         outbox

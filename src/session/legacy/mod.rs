@@ -217,10 +217,6 @@ fn was_deleted(store: &Store, root: &Key) -> bool {
     store.history(root).is_ok_and(|history| history.last().is_some_and(|past| past.tree.is_none()))
 }
 
-fn root_of(path: &Path) -> Option<&Key> {
-    path.root()
-}
-
 /// What can be said of one change by an entry: operation, path and instance.
 fn plain(change: &Change) -> Option<(&'static str, String, Value)> {
     let word = original::word(&change.path).filter(|_| change.path.len() > 1)?;
@@ -275,7 +271,7 @@ impl Legacy {
     }
 
     fn tell(&mut self, store: &Store, watch: &Watch, event: &Event) {
-        let mut roots: Vec<&Key> = event.changes.iter().filter_map(|change| root_of(&change.path)).collect();
+        let mut roots: Vec<&Key> = event.changes.iter().filter_map(|change| change.path.root()).collect();
         roots.extend(event.rollback_to.iter().map(|(root, _)| root));
         roots.sort_unstable();
         roots.dedup();
@@ -293,7 +289,7 @@ impl Legacy {
     fn tell_followed(&mut self, store: &Store, event: &Event, root: &Key) {
         let told = self.follows.get(root).copied().unwrap_or_default();
         let Some(position) = event.position.filter(|position| *position > told) else { return };
-        let mine = |change: &&Change| !change.ephemeral && root_of(&change.path) == Some(root);
+        let mine = |change: &&Change| !change.ephemeral && change.path.root() == Some(root);
         let changes: Vec<Option<_>> = event.changes.iter().filter(mine).map(plain).collect();
         let rolled_back = event.rollback_to.as_ref().is_some_and(|(name, _)| name == root);
         let Some(changes) = changes.into_iter().collect::<Option<Vec<_>>>().filter(|_| !rolled_back) else {
@@ -317,7 +313,7 @@ impl Legacy {
     fn tell_others(&mut self, event: &Event, notices: &[Notice]) {
         let mut entries = String::new();
         for notice in notices {
-            let Some(root) = root_of(&notice.path) else { continue };
+            let Some(root) = notice.path.root() else { continue };
             if self.follows.contains_key(root) || self.link.serves(root) {
                 continue;
             }
@@ -364,7 +360,10 @@ impl Legacy {
 
     /// Takes a NOTIFY. The error says what is wrong with it; nothing of it happens then.
     pub(super) fn notify(&mut self, store: &Store, text: &str) -> Result<(), Refusal> {
-        let entries = original::read_entries(text).map_err(|error| Refusal::bad(error.to_string()))?;
+        let entries = original::read_entries(text).map_err(|error| {
+            log::warn!("{} sent a NOTIFY that can't be read: {error}", self.link.tega_id());
+            Refusal::bad(error.to_string())
+        })?;
         let others = self.link.take(entries, text.len());
         for root in others {
             if self.follows.contains_key(&root) {
