@@ -289,7 +289,15 @@ impl Connection {
 
     /// What the sender may do.
     fn admit(&self, head: &Head) -> Result<Access, TurnedAway> {
-        let Texts { authorization, query, .. } = head.texts(self.rest());
+        let texts = head.texts(self.rest());
+        let Texts { authorization, query, .. } = texts;
+        if authorization.is_none()
+            && self.via != Via::Socket
+            && upgrade::wanted(head, &texts) == Some(Purpose::Session)
+            && let Some(pending) = self.gate.knock(self.peer)
+        {
+            return Ok(pending);
+        }
         let access = self.gate.admit(self.via, self.peer, Shown { authorization, query })?;
         if self.via == Via::Network && access.grant().is_some() {
             self.ticket.prove();

@@ -100,6 +100,15 @@ impl Gate {
         self.tokens.identify(token).map_err(|denied| self.deny(denied, peer))
     }
 
+    /// What somebody may do who opens a session without a token: an original server can't send one. Nothing, until it
+    /// says that it's one which is expected from its address.
+    pub(super) fn knock(&self, peer: Peer) -> Option<Access> {
+        match peer {
+            Peer::Address(address) => self.tokens.knock(address.ip().to_canonical()),
+            Peer::Local => None,
+        }
+    }
+
     fn deny(&self, denied: Denied, peer: Peer) -> TurnedAway {
         let (message, delay) = match denied {
             Denied::Missing => {

@@ -3,7 +3,7 @@
 //!
 //! Invariants: nobody is in `live` and in `lost` at once; who listens is live.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,8 @@ struct Global {
 #[derive(Default)]
 pub(super) struct Links {
     live: BTreeMap<TegaId, Arc<dyn Remote>>,
+    /// Those of `live` that are original servers.
+    legacy: BTreeMap<TegaId, Arc<dyn Remote>>,
     lost: BTreeMap<TegaId, Lost>,
     /// Those of `lost`, oldest first.
     order: BTreeMap<u64, TegaId>,
@@ -131,6 +133,10 @@ impl Links {
         }
         self.forget_lost(&id);
         self.end_listening(&id);
+        self.legacy.remove(&id);
+        if remote.is_legacy() {
+            self.legacy.insert(id.clone(), remote.clone());
+        }
         self.live.insert(id, remote)
     }
 
@@ -141,6 +147,7 @@ impl Links {
             return false;
         }
         self.live.remove(id);
+        self.legacy.remove(id);
         self.end_listening(id);
         let at = self.stamp(now_ms);
         if let Some(global) = &mut self.global {
@@ -276,9 +283,19 @@ impl Links {
             .collect()
     }
 
-    /// The links that listen to anything.
+    /// The links that listen to anything, and those of original servers, each once.
     pub(super) fn forwarders(&self) -> Vec<TegaId> {
-        self.by_link.keys().cloned().collect()
+        let ids: BTreeSet<&TegaId> = self.by_link.keys().chain(self.legacy.keys()).collect();
+        ids.into_iter().cloned().collect()
+    }
+
+    pub(super) fn legacy(&self) -> Vec<Arc<dyn Remote>> {
+        self.legacy.values().cloned().collect()
+    }
+
+    /// The paths that any link listens to.
+    pub(super) fn listening(&self) -> Vec<Channel> {
+        self.by_channel.keys().filter_map(|text| Path::parse(text).ok().map(Channel::Path)).collect()
     }
 
     /// The invariants of the chapter.
@@ -286,7 +303,7 @@ impl Links {
     pub(super) fn check(&self) {
         assert!(self.live.keys().all(|id| !self.lost.contains_key(id)));
         assert_eq!(self.lost.len(), self.order.len());
-        assert!(self.by_link.keys().all(|id| self.live.contains_key(id)));
+        assert!(self.by_link.keys().chain(self.legacy.keys()).all(|id| self.live.contains_key(id)));
         assert!(self.by_link.values().all(|of_link| !of_link.is_empty()));
         let exact = self.by_link.values().flatten().filter(|l| l.regex.is_none()).count();
         assert_eq!(exact, self.by_channel.values().map(Vec::len).sum::<usize>());

@@ -28,6 +28,7 @@
 //!
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
+mod legacy;
 mod links;
 mod outbox;
 mod remote;
@@ -236,6 +237,7 @@ impl Hub {
     pub fn subscribe(&self, session: SessionId, channel: &Channel, scope: Scope) -> Result<(), Refusal> {
         let changed = self.state().subscribe(session, Sub::new(channel, scope))?;
         self.tell_global(&changed);
+        self.subscribed(session, channel, scope);
         Ok(())
     }
 
@@ -309,7 +311,7 @@ impl Hub {
         self.state().global_channels(access)
     }
 
-    /// The linked servers that listen to anything here (`/_forwarders`).
+    /// The linked servers that listen to anything here, and the original ones (`/_forwarders`).
     pub fn forwarders(&self) -> Vec<TegaId> {
         self.links().forwarders()
     }

@@ -38,6 +38,16 @@ pub trait Remote: Send + Sync {
     /// Ends the link; a local opens it again.
     fn end(&self, reason: &str);
 
+    /// Whether it's a server of the original, which a session stands for.
+    fn is_legacy(&self) -> bool {
+        false
+    }
+
+    /// Whether an original server follows this root of here.
+    fn follows(&self, _root: &Key) -> bool {
+        false
+    }
+
     /// How it is doing.
     fn info(&self) -> LinkInfo;
 }

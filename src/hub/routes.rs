@@ -568,6 +568,10 @@ impl Hub {
 
     /// A linked server begins or ends to listen to a channel, until its link ends.
     pub fn listen(&self, link: &TegaId, channel: &Channel, on: bool) -> Result<(), Refusal> {
-        self.links().listen(link, channel, on)
+        self.links().listen(link, channel, on)?;
+        if on {
+            self.tell_legacy(None, channel);
+        }
+        Ok(())
     }
 }

@@ -54,6 +54,10 @@ impl Entry {
     pub(super) fn new(who: Joining, outbox: Arc<Outbox>) -> Entry {
         Entry { who, outbox, since: Duration::ZERO, subs: Vec::new(), waiting: 0, rpcs: 0 }
     }
+
+    fn may_be_server(&self) -> bool {
+        self.who.dialect == Dialect::Original && self.who.scope == Scope::Global
+    }
 }
 
 /// A channel that a session listens to.
@@ -263,6 +267,22 @@ impl State {
         self.globals.get(&(text.into(), regex)).map(|(_, channel)| channel.clone())
     }
 
+    /// Whether this session is one that an original server would begin.
+    pub(super) fn may_be_server(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|entry| entry.may_be_server())
+    }
+
+    /// The channels that sessions of other tega IDs listen to with the scope `global`; the flag says that [`State::may_be_server`].
+    pub(super) fn globals_of_others(&self, session: SessionId) -> Vec<(bool, Channel)> {
+        let own = self.sessions.get(&session).map(|entry| &entry.who.tega_id);
+        let others = self.sessions.values().filter(|entry| Some(&entry.who.tega_id) != own);
+        let globals = others.flat_map(|entry| {
+            let global = entry.subs.iter().filter(|sub| sub.scope == Scope::Global);
+            global.map(|sub| (entry.may_be_server(), sub.channel()))
+        });
+        globals.collect()
+    }
+
     /// All channels that anybody listens to with the scope `global`.
     pub(super) fn all_globals(&self) -> Globals {
         self.globals.keys().map(|(text, regex)| (text.to_string(), *regex)).collect()
@@ -329,10 +349,23 @@ impl State {
         path: &Path,
         done: Done,
     ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
-        let newest = self.newest(owner_id);
-        let Some((owner, entry)) = newest.and_then(|id| Some((id, self.sessions.get_mut(&id)?))) else {
-            return Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done));
+        match self.newest(owner_id) {
+            Some(owner) => self.begin_call_at(owner, path, done),
+            None => Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done)),
+        }
+    }
+
+    /// As [`State::begin_call`], for this very session.
+    pub(super) fn begin_call_at(
+        &mut self,
+        owner: SessionId,
+        path: &Path,
+        done: Done,
+    ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
+        let Some(entry) = self.sessions.get_mut(&owner) else {
+            return Err((RpcError::NoOwner { path: path.clone(), owner: "nobody".into() }, done));
         };
+        let owner_id = entry.who.tega_id.clone();
         let most = self.limits.calls.min(MAX_SEQ as usize);
         if self.calls.len() >= most || entry.waiting >= self.limits.calls_of_one {
             return Err((RpcError::TooMany, done));
@@ -350,7 +383,7 @@ impl State {
         entry.rpcs += 1;
         let outbox = entry.outbox.clone();
         let deadline = self.clock + self.limits.call_time;
-        let call = Call { owner, owner_id: owner_id.clone(), path: path.clone(), deadline, done };
+        let call = Call { owner, owner_id, path: path.clone(), deadline, done };
         self.calls.insert(seq, call);
         Ok((seq, outbox))
     }

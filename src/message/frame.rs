@@ -201,6 +201,16 @@ pub enum FromClient<'a> {
         seq: u32,
         body: &'a str,
     },
+    /// From an original local server only: what changed there.
+    Notify {
+        entries: &'a str,
+    },
+    /// From an original local server only: what somebody there published.
+    Message {
+        channel: &'a str,
+        tega_id: &'a str,
+        body: &'a str,
+    },
 }
 
 /// What a server sends.
@@ -315,6 +325,13 @@ impl<'a> FromClient<'a> {
             "PUBLISH" => match rest.trim() {
                 "" => bad("PUBLISH channel: the channel is missing"),
                 channel => Ok(FromClient::Publish { channel, body: body(command, json)? }),
+            },
+            "NOTIFY" => Ok(FromClient::Notify { entries: body(command, json)? }),
+            "MESSAGE" => match rest.rsplit_once(' ') {
+                Some((channel, tega_id)) => {
+                    Ok(FromClient::Message { channel, tega_id, body: body(command, json)? })
+                }
+                None => bad("MESSAGE channel tega_id: a word is missing"),
             },
             other => bad(format!(
                 "command {:?}: SESSION, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, REQUEST or RESPONSE wanted",

@@ -15,7 +15,7 @@
 //!
 //! The types of a REQUEST are the original's `RPC`, `SYNC`, `REFER`, and ours: `GET PUT DELETE COMMIT ROLLBACK CLEAR
 //! SUBSCRIBE`, whose bodies are in [`body`]; the operations of a COMMIT are in [`ops`], the entries of a NOTIFY in
-//! [`entry`].
+//! [`entry`]. What an original local server says beyond this, its NOTIFY and MESSAGE among it, is in [`original`].
 //!
 //! **Words.** They are divided by one space. An absent field is the literal `None` (or `-`). A path or channel has its
 //! spaces, line ends and `%` percent-encoded; the last words of a SUBSCRIBE are scope and flag and everything between
@@ -31,6 +31,7 @@ pub mod body;
 pub mod entry;
 pub mod link;
 pub mod ops;
+pub mod original;
 
 mod frame;
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::legacy;
 use super::live::{Live, channel_of, text_of};
 use super::machine::Step;
 use crate::api::allow;
@@ -114,17 +115,18 @@ impl Asking<'_> {
             let shown: String = self.kind.chars().take(40).collect();
             Refusal::bad(format!("request type {shown:?}: one of {} wanted", known.join(", ")))
         })?;
-        if tega_id.is_some_and(|id| id != live.tega_id.as_str()) {
+        // An original local server names whoever calls, or the server that it calls.
+        let acts = |id: &str| id == live.tega_id.as_str() || live.legacy.is_some();
+        if tega_id.is_some_and(|id| !acts(id)) {
             return Err(Refusal::bad(format!("this session acts as {}; say so, or None", live.tega_id)));
         }
         if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.seq) {
             return Err(Refusal::bad(format!("seq {} is that of a request that still waits", self.seq)));
         }
         match kind {
-            Kind::Rpc => self.call(live, path, body)?,
-            Kind::Sync | Kind::Refer => {
-                return Err(Refusal::bad("this server takes no links of other servers"));
-            }
+            Kind::Rpc => self.call(live, tega_id, path, body)?,
+            Kind::Sync => legacy::sync(self, live, body, out)?,
+            Kind::Refer => legacy::refer(self, live, body, out)?,
             _ => match body::read(kind, path, body)? {
                 Ask::Get(get) => return self.get(get, out),
                 Ask::Write(writes) => {
@@ -208,7 +210,7 @@ impl Asking<'_> {
     }
 
     /// As [`Asking::later`], for an answer that comes as a whole frame.
-    fn later_whole(&self) -> impl FnOnce(Result<String, Refusal>) + Send + 'static + use<> {
+    pub(super) fn later_whole(&self) -> impl FnOnce(Result<String, Refusal>) + Send + 'static + use<> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(self.seq);
         let (seq, open, outbox, mut head) = (self.seq, self.open.clone(), self.outbox.clone(), self.head());
         move |result| {
@@ -237,7 +239,13 @@ impl Asking<'_> {
     }
 
     /// The original's dialect has the result alone; ours `{"result":…}`, which can't be taken for an error.
-    fn call(&self, live: &Live, path: Option<&str>, body: Option<&str>) -> Result<(), Refusal> {
+    fn call(
+        &self,
+        live: &Live,
+        tega_id: Option<&str>,
+        path: Option<&str>,
+        body: Option<&str>,
+    ) -> Result<(), Refusal> {
         let path = Path::from_wire(path.ok_or_else(|| Refusal::bad("RPC needs a path"))?)?;
         allow::call(self.access, &path)?;
         let arguments = body::json(body.unwrap_or("{}"))?;
@@ -251,7 +259,11 @@ impl Asking<'_> {
                 result.write(frame)
             };
         });
-        self.hub.call(Some(&live.tega_id), &path, &arguments, move |result| {
+        // What came from a server never goes back there.
+        let origin = live.legacy.as_ref().map(|_| &live.tega_id);
+        let caller = origin.and(tega_id).and_then(|id| TegaId::new(id).ok());
+        let caller = caller.as_ref().filter(|id| *id != self.hub.own_id()).unwrap_or(&live.tega_id);
+        self.hub.call_by(origin, Some(caller), &path, &arguments, move |result| {
             answer(result.map_err(Refusal::from))
         });
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::legacy::Legacy;
 use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
@@ -18,6 +19,10 @@ pub(super) struct Live {
     pub(super) session: SessionId,
     /// Made by the first subscription: a session without one costs nothing in the store.
     pub(super) watch: Option<Watch>,
+    /// The peer's address, for people.
+    pub(super) peer: String,
+    /// Set once an original local server turned out to be there.
+    pub(super) legacy: Option<Legacy>,
     /// All subscriptions as one text: sessions with the same one can share a frame.
     pub(super) channels: Arc<str>,
 }
@@ -59,6 +64,21 @@ impl Live {
                 allow::publish(access, &path)?;
                 let body = body::json(body)?;
                 hub.publish(&self.tega_id, Some(self.session), &path.to_string(), &body);
+                Ok(())
+            }
+            FromClient::Notify { entries } => match &mut self.legacy {
+                Some(legacy) => legacy.notify(store, entries),
+                None => Err(Refusal::bad("NOTIFY is for an original local server, after SYNC or REFER")),
+            },
+            FromClient::Message { channel, tega_id, body } => {
+                if self.legacy.is_none() {
+                    return Err(Refusal::bad("MESSAGE is for an original local server, after SYNC or REFER"));
+                }
+                let path = ChannelName { word: channel, regex: false }.path();
+                let path = path.map_err(|e| Refusal::bad(e.to_string()))?;
+                allow::publish(access, &path)?;
+                let from = TegaId::new(tega_id).unwrap_or_else(|_| self.tega_id.clone());
+                hub.publish(&from, Some(self.session), &path.to_string(), &body::json(body)?);
                 Ok(())
             }
             // `take` has dealt with the others.

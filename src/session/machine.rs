@@ -3,15 +3,16 @@
 use std::sync::{Arc, PoisonError};
 
 use super::ask::{Asking, Large, Open};
+use super::legacy::Legacy;
 use super::live::Live;
 use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Dialect, End, Frame, Hub, Joining, Outbox, Scope};
-use crate::message::{self, FromClient, body, entry};
+use crate::message::{self, FromClient, body, entry, original};
 use crate::read::Heavy;
 use crate::store::{Event, Store, Watch};
-use crate::token::Access;
+use crate::token::{Access, Alarm};
 
 /// A session of one connection. It begins with a SESSION frame and ends when it's dropped.
 pub(super) struct Machine {
@@ -20,6 +21,8 @@ pub(super) struct Machine {
     peer: String,
     /// What it may do.
     access: Access,
+    /// That of an access which came only with SESSION.
+    alarm: Option<Alarm>,
     outbox: Arc<Outbox>,
     /// The seqs of the requests that wait for an answer from elsewhere.
     open: Open,
@@ -27,6 +30,7 @@ pub(super) struct Machine {
 }
 
 /// What a frame came to, beside frames to send.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way from the rules to the socket")]
 pub(super) enum Step {
     /// Read on.
     Go,
@@ -36,13 +40,23 @@ pub(super) enum Step {
     End(End),
 }
 
+/// Ends the session when what it may do does.
+pub(super) fn end_when_revoked(access: &Access, outbox: &Arc<Outbox>) -> Option<Alarm> {
+    let told = Arc::downgrade(outbox);
+    access.on_revoked(move || {
+        if let Some(outbox) = told.upgrade() {
+            outbox.end(End { code: 4001, reason: "the token is gone or was changed; connect again".into() });
+        }
+    })
+}
+
 fn refuse(code: u16, reason: impl ToString) -> Step {
     Step::End(End { code, reason: reason.to_string() })
 }
 
 impl Machine {
     pub(super) fn new(hub: Hub, store: Store, peer: String, access: Access, outbox: Arc<Outbox>) -> Machine {
-        Machine { hub, store, peer, access, outbox, open: Arc::default(), live: None }
+        Machine { hub, store, peer, access, alarm: None, outbox, open: Arc::default(), live: None }
     }
 
     /// Whether SESSION came.
@@ -74,12 +88,36 @@ impl Machine {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Whether nothing more is to be read for now. The outbox is poked when that is over.
+    pub(super) fn is_behind(&self) -> bool {
+        self.legacy().is_some_and(|legacy| legacy.link.is_behind())
+    }
+
+    fn legacy(&self) -> Option<&Legacy> {
+        self.live.as_ref()?.legacy.as_ref()
+    }
+
+    /// Makes frames that others wrote for any session right for this one.
+    pub(super) fn adapt(&self, frames: &mut [Frame]) {
+        if self.legacy().is_none() {
+            return;
+        }
+        for frame in frames {
+            if let Some(text) = original::message(frame.as_str()) {
+                *frame = Frame::Shared(text.into());
+            }
+        }
+    }
+
     /// Takes one text frame; what it's answered at once is pushed to `out`.
     pub(super) fn take(&mut self, frame: &str, out: &mut Vec<Frame>) -> Step {
         let frame = match FromClient::read(frame) {
             Ok(frame) => frame,
             Err(error) => return self.bad_frame(&Refusal::bad(error.to_string()), out),
         };
+        if let Some(legacy) = self.legacy() {
+            legacy.link.hear();
+        }
         match (&mut self.live, frame) {
             (None, FromClient::Session { tega_id, scope, dialect }) => {
                 self.begin(tega_id, scope, dialect, out)
@@ -130,6 +168,17 @@ impl Machine {
     }
 
     fn begin(&mut self, tega_id: TegaId, scope: Scope, dialect: Dialect, out: &mut Vec<Frame>) -> Step {
+        if self.access.is_pending() {
+            let claimed = self.access.claim(&tega_id).filter(|_| dialect == Dialect::Original);
+            let Some(access) = claimed else {
+                return refuse(
+                    4001,
+                    "a token is needed; no original server of this tega ID is expected from here",
+                );
+            };
+            self.alarm = end_when_revoked(&access, &self.outbox);
+            self.access = access;
+        }
         if let Err(refusal) = allow::act_as(&self.access, Some(&tega_id)) {
             return refuse(4001, refusal);
         }
@@ -139,7 +188,9 @@ impl Machine {
             Ok(session) => session,
             Err(refusal) => return refuse(1013, refusal),
         };
-        self.live = Some(Live { tega_id, dialect, session, watch: None, channels: "".into() });
+        let peer = self.peer.clone();
+        let channels = "".into();
+        self.live = Some(Live { tega_id, dialect, session, watch: None, peer, legacy: None, channels });
         let mut ack = String::new();
         message::session_ack(&mut ack, self.hub.own_id());
         out.push(Frame::Own(ack));
@@ -148,7 +199,12 @@ impl Machine {
 
     /// Fetches the next event that this session's channels see anything of, as a frame. The second: no more for now.
     pub(super) fn next_notify(&mut self) -> Result<Option<Frame>, End> {
-        let Some(Live { watch: Some(watch), channels, dialect, .. }) = &self.live else { return Ok(None) };
+        let Some(Live { watch: Some(watch), channels, dialect, legacy, .. }) = &mut self.live else {
+            return Ok(None);
+        };
+        if let Some(legacy) = legacy {
+            return legacy.next(&self.store, watch);
+        }
         while let Some(event) = watch.try_next().map_err(|_| End::lagging())? {
             let known = self.hub.fanout().get(&event, channels, *dialect, &self.access);
             let frame = match known {
@@ -179,6 +235,10 @@ impl Machine {
     /// socket stays open a little for the peer to hear the reason.
     pub(super) fn end(&mut self) {
         if let Some(live) = self.live.take() {
+            if let Some(legacy) = &live.legacy {
+                legacy.link.over();
+                self.hub.link_down(&*legacy.link, "its session ended");
+            }
             // The watch first, so that nobody queues for a session that is going.
             drop(live.watch);
             self.hub.leave(live.session);

@@ -34,9 +34,11 @@
 //! before SESSION and a second SESSION close it in both. When it ends, the hub and the store forget it: its calls
 //! fail, its ephemeral nodes go.
 //!
-//! What it isn't: a link. SYNC and REFER are refused.
+//! What it isn't: a link of this version's servers, which is `link`'s. An original local server is served by a session
+//! that `legacy` knows.
 
 mod ask;
+mod legacy;
 mod live;
 mod machine;
 mod socket;

@@ -111,6 +111,8 @@ fn frame_row(frame: &FromClient<'_>) -> &'static str {
         FromClient::Publish { .. } => "------xx",
         // Only of what it was asked by a REQUEST.
         FromClient::Response { .. } => "xxxxxxxx",
+        // Refused to all of these as bad, whatever the token: none is the link of an original server.
+        FromClient::Notify { .. } | FromClient::Message { .. } => "xxxxxxxx",
         // The table above has these.
         FromClient::Request { .. } => "--xx---x",
     }
@@ -125,11 +127,13 @@ fn every_frame_with_every_kind_of_token_has_the_outcome_of_the_table() {
         "UNSUBSCRIBE a",
         "PUBLISH a\n1",
         "RESPONSE 1 RPC s\n1",
+        "NOTIFY\n[]",
+        "MESSAGE a x\n1",
         "REQUEST 1 GET s a",
     ];
     let read = |frame: &'static str| FromClient::read(frame).unwrap();
     let kinds: HashSet<_> = frames.iter().map(|frame| discriminant(&read(frame))).collect();
-    assert_eq!(kinds.len(), 6, "a frame isn't tried");
+    assert_eq!(kinds.len(), 8, "a frame isn't tried");
     for frame in frames {
         for ((name, access), may) in columns().into_iter().zip(frame_row(&read(frame)).bytes()) {
             let world = world();

@@ -17,7 +17,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use super::Limits;
 use super::ask::Large;
-use super::machine::{Machine, Step};
+use super::machine::{Machine, Step, end_when_revoked};
 use crate::hub::{End, Frame, Hub, Outbox};
 use crate::store::Store;
 use crate::token::Access;
@@ -49,12 +49,7 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let outbox = Arc::new(Outbox::new(limits.outbox));
-    let told = Arc::downgrade(&outbox);
-    let _alarm = access.on_revoked(move || {
-        if let Some(outbox) = told.upgrade() {
-            outbox.end(End { code: 4001, reason: "the token is gone or was changed; connect again".into() });
-        }
-    });
+    let _alarm = end_when_revoked(&access, &outbox);
     let mut socket = Socket {
         ws,
         machine: Machine::new(hub.clone(), store.clone(), peer, access.clone(), outbox.clone()),
@@ -120,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let has_room = self.send(cx)?;
         let taken = self.outbox.take(has_room.then_some(&mut self.fresh), cx.waker());
         self.poked |= taken.poked;
+        self.machine.adapt(&mut self.fresh);
         self.enqueue(cx)?;
         if let Some(end) = taken.end {
             return self.close(cx, end);
@@ -143,7 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         for _ in 0..SHARE {
             let blocked = !self.queue.is_empty() || self.partial.is_some();
-            if blocked || self.large.is_some() || self.machine.open() >= self.limits.open {
+            if blocked
+                || self.large.is_some()
+                || self.machine.open() >= self.limits.open
+                || self.machine.is_behind()
+            {
                 // Whatever changes one of these wakes the task.
                 return Ok(true);
             }

@@ -255,7 +255,7 @@ fn a_request_that_cant_be_is_answered_and_changes_nothing() {
             ("REQUEST 1 PUT me a.b\n{\"value\":", "line 1"),
             ("REQUEST 1 PUT me a.b", "needs a \\\"value\\\""),
             ("REQUEST 1 FLY me a.b", "request type"),
-            ("REQUEST 1 SYNC me None", "links"),
+            ("REQUEST 1 SYNC me None\n{\"args\":1}", "bad_request"),
             ("REQUEST 1 PUT other a.b\n{\"value\":1}", "acts as me"),
             ("REQUEST 1 PUT me a._value\n{\"value\":1}", "internal form"),
             ("REQUEST 1 GET me (\n{\"regex\":true}", "bad_request"),

@@ -251,7 +251,8 @@ impl Judging<'_> {
         let before = tip.state.clone();
         let mark = tip.overlay.mark();
         let session = transaction.session.and_then(|id| Some((id, self.shared.session(id)?)));
-        let judged = judge(tip, &transaction, session, self.now)
+        let stands_for = transaction.session.and_then(|id| self.shared.stands_for(id));
+        let judged = judge(tip, &transaction, session, stands_for.as_ref(), self.now)
             .and_then(|applied| Ok((self.log(&applied, transaction.durable)?, applied)));
         let (outcome, logged, lasting) = match judged {
             Ok(((logged, lasting), applied)) => {

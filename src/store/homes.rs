@@ -90,11 +90,13 @@ pub(super) fn home(state: &State, role: &Role, root: &str) -> Result<Home, Error
 }
 
 /// Refuses a transaction that doesn't belong here. What is ephemeral only needs a root that has a home somewhere.
-/// `any_ephemeral` tells whether something ephemeral stands at or below a path.
+/// `any_ephemeral` tells whether something ephemeral stands at or below a path. `stands_for` is the server in whose
+/// place the transaction is made: its roots may be written.
 pub(super) fn check_homes(
     state: &State,
     role: &Role,
     ops: &[Op],
+    stands_for: Option<&TegaId>,
     any_ephemeral: impl Fn(&Path) -> bool,
 ) -> Result<(), Error> {
     if state.homes.is_empty() && matches!(role, Role::Leads) {
@@ -123,6 +125,7 @@ pub(super) fn check_homes(
         }
     }
     match first {
+        Some((_, Home::Away(Some(home)))) if Some(&home) == stands_for => Ok(()),
         Some((root, Home::Away(home))) => Err(Error::NotHome { root: root.clone(), home }),
         _ => Ok(()),
     }

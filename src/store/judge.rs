@@ -79,15 +79,17 @@ struct Judge<'a, 'b> {
 
 /// Judges a transaction; on success `tip` is the state after it.
 ///
-/// `session` is the live session that may own ephemeral nodes, with its tega ID.
+/// `session` is the live session that may own ephemeral nodes, with its tega ID; `stands_for` the server in whose place
+/// it commits.
 pub(super) fn judge(
     tip: &mut Tip<'_>,
     transaction: &Transaction,
     session: Option<(SessionId, TegaId)>,
+    stands_for: Option<&TegaId>,
     time_ms: u64,
 ) -> Result<Applied, Error> {
     if let Some(role) = tip.role {
-        check_homes(&tip.state, role, &transaction.ops, |path| tip.overlay.any_below(path))?;
+        check_homes(&tip.state, role, &transaction.ops, stands_for, |path| tip.overlay.any_below(path))?;
     }
     let request = transaction.request();
     if let Some(request) = &request

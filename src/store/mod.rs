@@ -320,7 +320,7 @@ impl Store {
             requests: &mut requests,
             role: None,
         };
-        let judged = judge::judge(&mut tip, transaction, session, now_ms());
+        let judged = judge::judge(&mut tip, transaction, session, None, now_ms());
         let state = tip.state;
         overlay.undo_to(mark);
         drop(overlay);
@@ -358,9 +358,19 @@ impl Store {
         session
     }
 
+    /// From now on this session commits in the place of the server of its tega ID, to the roots that are recorded as
+    /// that one's: it stands for a server of the original, which can't commit to them by itself.
+    pub fn stand_in(&self, session: SessionId) {
+        locked(&self.shared().sessions).stand_ins.insert(session);
+    }
+
     /// Ends a session: its ephemeral nodes go, and watchers are told. Ending one twice does nothing.
     pub fn end_session(&self, session: SessionId) {
-        let ended = locked(&self.shared().sessions).live.remove(&session);
+        let ended = {
+            let mut sessions = locked(&self.shared().sessions);
+            sessions.stand_ins.remove(&session);
+            sessions.live.remove(&session)
+        };
         if let Some(by) = ended {
             self.shared().requeue(Submission::EndSession(session, by));
         }

@@ -1,6 +1,6 @@
 //! What all handles, watches and the committer share: the queue to the committer, and what it has published.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::homes::Away;
@@ -59,6 +59,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Sessions {
     pub(super) live: HashMap<SessionId, TegaId>,
+    /// Those that commit in the place of their tega ID's server.
+    pub(super) stand_ins: HashSet<SessionId>,
     pub(super) last: u64,
 }
 
@@ -117,6 +119,12 @@ impl Shared {
 
     pub(super) fn session(&self, session: SessionId) -> Option<TegaId> {
         locked(&self.sessions).live.get(&session).cloned()
+    }
+
+    /// The server in whose place this session commits.
+    pub(super) fn stands_for(&self, session: SessionId) -> Option<TegaId> {
+        let sessions = locked(&self.sessions);
+        sessions.live.get(&session).filter(|_| sessions.stand_ins.contains(&session)).cloned()
     }
 
     pub(super) fn report(&self, health: Health, log: Option<LogStatus>) {

@@ -28,6 +28,7 @@ mod secret;
 mod tests;
 mod tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::commit::TegaId;
@@ -44,6 +45,8 @@ pub use tokens::{Denied, Reloaded, Tokens};
 pub struct Access {
     /// `None`: everything, for good.
     pass: Option<Arc<Pass>>,
+    /// It allows nothing, but may be changed for that of an original server which comes from this address.
+    pending: Option<Arc<(Tokens, IpAddr)>>,
 }
 
 /// What a token allows.
@@ -68,17 +71,34 @@ pub struct Grant {
 impl Access {
     /// Everything: the local socket, and a server without tokens.
     pub fn all() -> Access {
-        Access { pass: None }
+        Access { pass: None, pending: None }
     }
 
     /// What a token allows.
     pub fn of(grant: Arc<Grant>) -> Access {
-        Access { pass: Some(Pass::new(Some(grant))) }
+        Access { pass: Some(Pass::new(Some(grant))), pending: None }
     }
 
     /// Everything, until tokens are asked for.
     pub(crate) fn open() -> Access {
-        Access { pass: Some(Pass::new(None)) }
+        Access { pass: Some(Pass::new(None)), pending: None }
+    }
+
+    /// Nothing, for somebody without a token who may say that they are an original server.
+    fn pending(tokens: Tokens, from: IpAddr) -> Access {
+        let nothing = Grant { name: "(none)".into(), ..Grant::default() };
+        Access { pending: Some(Arc::new((tokens, from))), ..Access::of(Arc::new(nothing)) }
+    }
+
+    /// Whether it's to be changed for another by [`Access::claim`], and allows nothing until then.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// What an original server of this tega ID may do, for an access that [`Access::is_pending`]; `None`: it isn't known.
+    pub fn claim(&self, id: &TegaId) -> Option<Access> {
+        let (tokens, from) = self.pending.as_deref()?;
+        tokens.legacy(id, *from)
     }
 
     /// Ends it: those who still hold it are told.

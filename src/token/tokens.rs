@@ -116,6 +116,15 @@ impl Tokens {
         entry.line.from().iter().any(|range| range.contains(from)).then(|| entry.access.clone())
     }
 
+    /// For somebody without a token: where an original server may come from this address, what is to be changed by
+    /// [`Access::claim`] once it says who it is.
+    pub fn knock(&self, from: IpAddr) -> Option<Access> {
+        let book = self.book();
+        let mut lines = book.entries.as_ref()?.values().map(|entry| &entry.line);
+        let awaited = lines.any(|line| line.from().iter().any(|range| range.contains(from)));
+        awaited.then(|| Access::pending(self.clone(), from))
+    }
+
     /// Reads the file again and tells those whose token is gone or changed. After an error all is as before; a file
     /// that is gone is one, since a server that asked for tokens mustn't open itself by a slip.
     pub fn reload(&self) -> Result<Reloaded, TokenError> {

@@ -14,6 +14,7 @@ mod drivers;
 mod fleet;
 mod layers;
 mod ledger;
+mod legacy;
 mod migrate;
 mod namespaces;
 mod proxy;
