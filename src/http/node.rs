@@ -122,6 +122,9 @@ pub(super) fn select(
     read: Read,
     done: impl FnOnce(Reply) + Send + 'static,
 ) {
+    if read.replaced.is_some() {
+        return done(Reply::refusal(&Refusal::bad("replaced= is for the path of a node, not for a regex")));
+    }
     if !read.fresh {
         return matches(context, access, &pattern, &read, done);
     }

@@ -30,7 +30,6 @@ pub(super) struct Machine {
 }
 
 /// What a frame came to, beside frames to send.
-#[expect(clippy::large_enum_variant, reason = "one at a time, on its way from the rules to the socket")]
 pub(super) enum Step {
     /// Read on.
     Go,

@@ -148,9 +148,9 @@ fn a_local_that_comes_back_is_sent_what_it_lacks_and_nothing_else() {
         r#"NOTIFY\n[{"ope":"PUT","path":"cfg","tega_id":"top","instance":{"a":2}}]"#.replace("\\n", "\n");
     let gone = "NOTIFY\n[{\"ope\":\"DELETE\",\"path\":\"gone\",\"tega_id\":\"top\",\"instance\":{}}]";
     assert_eq!(answers(r#""cfg": 1"#), [""; 0]);
-    assert_eq!(answers(r#""cfg": 0"#), [cfg.clone()]);
-    assert_eq!(answers(r#""cfg": 7"#), [cfg.clone()]);
-    assert_eq!(answers(r#""cfg": null"#), [cfg]);
+    for version in ["0", "7", "null"] {
+        assert_eq!(answers(&format!("\"cfg\": {version}")), [cfg.as_str()]);
+    }
     // What was deleted here goes; what never was here may yet be brought.
     assert_eq!(answers(r#""gone": 5"#), [gone]);
     assert_eq!(answers(r#""gone": -1, "never": 3"#), [""; 0]);
