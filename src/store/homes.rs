@@ -26,7 +26,7 @@ pub enum Role {
     /// A global server or one that stands alone: home of every root that isn't recorded as another's.
     #[default]
     Leads,
-    /// A local server. Writes to roots that it doesn't name are refused with [`Error::NoHome`](super::Error::NoHome).
+    /// A local server. Writes to roots that it doesn't name are refused with [`Error::NoHome`].
     Follows {
         /// Their home is the global server.
         config: Vec<Key>,

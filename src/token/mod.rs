@@ -4,7 +4,7 @@
 //! session; everything behind the door asks it and never looks at a secret.
 //!
 //! A token is a text of the form `tega_NAME_` and 64 hex digits, 256 random bits. Who has it may do what the line of
-//! this name in the token file says ([`file`]). [`Tokens`] are all of them in a running server, which reads the file
+//! this name in the token file says ([`file`](mod@file)). [`Tokens`] are all of them in a running server, which reads the file
 //! again at SIGHUP: who holds an access of a token that is gone or changed is told by [`Access::on_revoked`], and lets
 //! go. An access of a line that stayed the same stays the same one, so those sessions go on.
 //!

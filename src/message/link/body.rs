@@ -265,7 +265,7 @@ pub fn write(transaction: &Transaction) -> String {
     out
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write`](fn@write) wrote.
 pub fn read_write(text: &str) -> Result<Writes, Refusal> {
     match body::read(Kind::Commit, None, Some(text))? {
         Ask::Write(writes) => Ok(writes),
