@@ -3,17 +3,23 @@
 use std::fs;
 use std::path::Path;
 
-use crate::server::{Server, binary, run};
+use crate::server::{Scratch, Server, binary, eventually, run};
 
-/// The first code block: each command line, and what stands below it as its output.
-fn first_screen() -> Vec<(String, String)> {
+/// The first console block behind this text: each command line, and what stands below it as its output.
+fn screen(behind: &str) -> Vec<(String, String)> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let block = readme.split("```").nth(1).unwrap();
+    let (_, rest) = readme.split_once(behind).unwrap();
+    let (_, block) = rest.split_once("```console\n").unwrap();
+    let block = block.split("```").next().unwrap();
     let mut commands: Vec<(String, String)> = Vec::new();
-    // The first line is the block's language.
-    for line in block.lines().skip(1) {
+    for line in block.lines() {
         match (line.strip_prefix("$ "), commands.last_mut()) {
             (Some(command), _) => commands.push((command.to_string(), String::new())),
+            // A command goes on behind a backslash.
+            (None, Some((command, _))) if command.ends_with('\\') => {
+                command.pop();
+                command.push_str(line.trim_start());
+            }
             (None, Some((_, output))) => output.extend([line, "\n"]),
             (None, None) => panic!("output without a command: {line}"),
         }
@@ -35,24 +41,28 @@ fn timeless(text: &str) -> String {
     text.lines().map(|text| line(text) + "\n").collect()
 }
 
-#[test]
-fn the_first_screen_of_the_readme_is_what_happens() {
-    let server = Server::start();
-    let bin = server.dir().join("bin");
-    fs::create_dir(&bin).unwrap();
+/// A directory with a command `tega`, and the `PATH` that finds it.
+fn path_with_tega() -> (Scratch, String) {
+    let bin = Scratch::new();
     let runner = std::env::var("TEGA_RUNNER").unwrap_or_default();
     let program = binary();
     let script = format!("#!/bin/sh\nexec {runner} '{}' \"$@\"\n", program.display());
-    fs::write(bin.join("tega"), script).unwrap();
-    run(std::process::Command::new("chmod").arg("+x").arg(bin.join("tega")), "");
+    let file = bin.file("tega", script);
+    run(std::process::Command::new("chmod").arg("+x").arg(file), "");
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    (bin, path)
+}
 
-    let commands = first_screen();
+#[test]
+fn the_first_screen_of_the_readme_is_what_happens() {
+    let server = Server::start();
+    let (_bin, path) = path_with_tega();
+    let commands = screen("");
     assert!(commands.len() > 8, "{commands:?}");
     let (serve, rest) = commands.split_first().unwrap();
     assert_eq!(serve.0, "tega serve &");
     // The port is the harness's own, the form of the line is the README's.
     assert!(serve.1.starts_with("listening on http://127.0.0.1:"), "{}", serve.1);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     for (command, promised) in rest {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", command]).current_dir(server.dir());
@@ -63,4 +73,53 @@ fn the_first_screen_of_the_readme_is_what_happens() {
         let promised: String = promised.iter().map(|line| format!("{line}\n")).collect();
         assert_eq!(timeless(&out), timeless(&promised), "{command}");
     }
+}
+
+#[test]
+fn the_fleet_of_the_readme_is_what_happens() {
+    let commands = screen("## A fleet");
+    assert!(commands.len() > 5, "{commands:?}");
+    // Directories and ports are the harness's own.
+    let served = |command: &str, global: Option<&Server>| -> Server {
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        let (begin, end) = (words.iter().position(|word| word == "serve").unwrap() + 1, words.len() - 1);
+        let mut args: Vec<String> = Vec::new();
+        for pair in words[begin..end].chunks(2) {
+            match pair[0].as_str() {
+                "--data" | "--listen" => {}
+                _ => args.extend(pair.iter().map(|word| match global {
+                    Some(global) => word.replace("127.0.0.1:8739", &global.address().to_string()),
+                    None => word.clone(),
+                })),
+            }
+        }
+        Server::with(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let global = served(&commands[0].0, None);
+    let local = served(&commands[1].0, Some(&global));
+    let (_bin, path) = path_with_tega();
+    for (command, promised) in &commands[2..] {
+        let command = command
+            .replace("127.0.0.1:8739", &global.address().to_string())
+            .replace("127.0.0.1:8740", &local.address().to_string());
+        let mut told = String::new();
+        eventually(&format!("{command} says {promised}"), || {
+            let mut shell = std::process::Command::new("sh");
+            let (code, out, err) = run(shell.args(["-c", &command]).env("PATH", &path), "");
+            // A write is right at once; a read at the other end may come too early.
+            assert!(code == 0 || (command.contains(" get ") && code == 3), "{command}: {err}");
+            told = out;
+            match command.contains(" fleet ") {
+                true => settled(&told) == settled(promised),
+                false => told == *promised,
+            }
+        });
+    }
+}
+
+/// A line of `tega fleet` without times and addresses, which are each run's own.
+fn settled(line: &str) -> Vec<&str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let shown = |at: &usize| !(2..=3).contains(at) && *at != 5;
+    words.iter().enumerate().filter(|(at, _)| shown(at)).map(|(_, word)| *word).collect()
 }
