@@ -275,6 +275,7 @@ impl Work {
         })?;
         if applied && let Some(link) = &self.link {
             link.applied();
+            locked(&link.received).retry(&self.context.store);
         }
         Ok(())
     }
