@@ -33,6 +33,8 @@ pub(super) enum Outcome {
     Recorded(Result<(), Error>),
     Flushed(Result<(), Error>),
     Applied(Result<(), Error>),
+    /// What is visible is durable; of the driver itself, which waits for it to open a feed.
+    Durable(Result<(), Error>),
 }
 
 /// Why a link ends: the WebSocket's close code, and for people.
