@@ -284,6 +284,8 @@ fn a_replaced_state_is_listed_and_read_as_far_as_it_may_be() {
     let mut incoming = Incoming::new(TegaId::new("home").unwrap(), vec!["a".into()]);
     feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
     let (sender, receiver) = channel();
+    let moved = crate::store::Away { home: TegaId::new("home").unwrap(), handover: true };
+    server.0.store.set_homes(vec![("a".into(), Some(moved))], |_| {});
     server.0.store.install(incoming.finish().unwrap(), move |done| sender.send(done).unwrap());
     receiver.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
 

@@ -1,6 +1,7 @@
 //! The side that takes a home's commits.
 
-use super::{BEGIN_TIME, Books, Closing, Code, DISK_RETRY, Effect, MAX_BATCH, MAX_SNAPSHOT, RESYNC_EVERY};
+use super::{BEGIN_TIME, Books, Closing, Code, DISK_RETRY, Effect};
+use super::{LINES_TIME, MAX_BATCH, MAX_SNAPSHOT, RESYNC_EVERY};
 use crate::commit::{Position, TegaId};
 use crate::message::link::{self, MAX_BODY};
 use crate::path::Key;
@@ -22,6 +23,8 @@ pub(super) struct Follower {
     acked: Position,
     /// AT came after the last commit.
     complete: bool,
+    /// What is here is something that the home once had: a version here and the same version there are one.
+    pub(super) in_step: bool,
     /// Commits that wait for the store.
     batch: Vec<String>,
     /// Their bytes.
@@ -62,6 +65,8 @@ struct Loading {
     position: Position,
     crc: crc32fast::Hasher,
     bytes: usize,
+    /// It must go on by this time.
+    until: u64,
 }
 
 struct UnderWay {
@@ -76,6 +81,7 @@ impl Follower {
     pub(super) fn begin(&mut self, mut roots: Vec<Key>, now: u64) {
         roots.sort_unstable();
         self.roots = roots.into();
+        self.in_step = self.roots.is_empty();
         self.behind_since = (!self.roots.is_empty()).then_some(now);
         self.phase = if self.roots.is_empty() { Phase::Nothing } else { Phase::First(now + BEGIN_TIME) };
     }
@@ -115,6 +121,7 @@ impl Follower {
         self.clear();
         (self.last, self.heard, self.complete) = (position, position, false);
         self.behind_since.get_or_insert(now);
+        self.in_step = home.is_none();
         self.phase = match home {
             None => {
                 (self.applied, self.acked) = (position, position);
@@ -124,7 +131,13 @@ impl Follower {
                 // Its positions may be of another store than those before.
                 (self.applied, self.acked) = (Position(0), Position(0));
                 let (incoming, crc) = (Incoming::new(home.clone(), roots), crc32fast::Hasher::new());
-                Phase::Loading(Box::new(Loading { incoming, position, crc, bytes: 0 }))
+                Phase::Loading(Box::new(Loading {
+                    incoming,
+                    position,
+                    crc,
+                    bytes: 0,
+                    until: now + LINES_TIME,
+                }))
             }
         };
         Ok(())
@@ -172,6 +185,7 @@ impl Follower {
             return self.resync("lines of a snapshot that didn't begin", now, books, out);
         };
         loading.bytes += lines.len();
+        loading.until = now + LINES_TIME;
         if loading.bytes > MAX_SNAPSHOT {
             return Err(Closing::new(Code::Refused, format!("a snapshot of more than {MAX_SNAPSHOT} bytes")));
         }
@@ -304,6 +318,7 @@ impl Follower {
         }
         match outcome {
             Ok(()) => {
+                self.in_step = true;
                 self.applied = done.up_to;
                 self.apply(peer, out);
                 self.settle(out);
@@ -328,7 +343,7 @@ impl Follower {
     /// Gives up this feed and asks for another.
     fn resync(&mut self, why: &str, now: u64, books: &dyn Books, out: &mut Vec<Effect>) -> Outcome {
         self.clear();
-        self.complete = false;
+        (self.complete, self.in_step) = (false, false);
         self.behind_since.get_or_insert(now);
         self.problem = Some(why.into());
         match &mut self.under_way {
@@ -360,14 +375,18 @@ impl Follower {
             Phase::First(at) | Phase::Anew(at) if now >= at => {
                 self.resync("the home didn't begin to send", now, books, out)
             }
+            Phase::Loading(ref loading) if now >= loading.until => {
+                self.resync("a snapshot that doesn't go on", now, books, out)
+            }
             _ => Ok(()),
         }
     }
 
     pub(super) fn wakes_at(&self) -> Option<u64> {
-        match self.phase {
-            Phase::Stopped(at) | Phase::First(at) | Phase::Anew(at) => Some(at),
-            Phase::Nothing | Phase::Settling | Phase::Loading(_) | Phase::Following => None,
+        match &self.phase {
+            Phase::Stopped(at) | Phase::First(at) | Phase::Anew(at) => Some(*at),
+            Phase::Loading(loading) => Some(loading.until),
+            Phase::Nothing | Phase::Settling | Phase::Following => None,
         }
     }
 

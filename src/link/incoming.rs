@@ -35,7 +35,13 @@ impl Work {
         locked(&self.state).heard = self.clock.ms();
         let frame = Frame::read(text).map_err(refused)?;
         if frame.is_replication() {
-            return self.input(Input::Frame(frame));
+            let begins = matches!(frame, Frame::Begin { .. });
+            self.input(Input::Frame(frame))?;
+            if begins && let Some(link) = &self.link {
+                // What was answered before it may be here already.
+                link.applied();
+            }
+            return Ok(());
         }
         let Some(link) = self.link.clone() else {
             return Err(refused("LINK comes first"));

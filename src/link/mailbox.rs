@@ -12,6 +12,9 @@ const MAX_UNASKED: usize = 256 << 10;
 /// Bytes of answers waiting to be sent, beyond which the other end's requests are refused.
 const MAX_ANSWERS: usize = 4 << 20;
 
+/// Bytes of answers at which the link ends: refusals, and what was under way when the others were too many.
+const ANSWERS_END: usize = 2 * MAX_ANSWERS;
+
 /// Requests of the other end that may be under way at once.
 const MAX_SERVED: usize = super::requests::MAX_OPEN;
 
@@ -30,6 +33,8 @@ pub(super) enum Outcome {
     Recorded(Result<(), Error>),
     Flushed(Result<(), Error>),
     Applied(Result<(), Error>),
+    /// What is visible is durable; of the driver itself, which waits for it to open a feed.
+    Durable(Result<(), Error>),
 }
 
 /// Why a link ends: the WebSocket's close code, and for people.
@@ -123,7 +128,11 @@ impl Mailbox {
         inner.serving = inner.serving.saturating_sub(1);
         if !inner.ended {
             inner.answers += text.len() + FRAME_COST;
-            inner.found.frames.push_back(Out { seq: None, text });
+            if inner.answers > ANSWERS_END {
+                inner.found.end.get_or_insert(End { code: 4008, reason: "lagging".into() });
+            } else {
+                inner.found.frames.push_back(Out { seq: None, text });
+            }
             wake(inner);
         }
     }
@@ -242,6 +251,19 @@ mod tests {
         mailbox.answer(String::new());
         mailbox.answer(String::new());
         assert!(mailbox.serve());
+    }
+
+    #[test]
+    fn who_asks_on_and_on_and_takes_no_answer_is_ended() {
+        let mailbox = Mailbox::default();
+        let refusal = "x".repeat(1 << 10);
+        for _ in 0..2 * ANSWERS_END / refusal.len() {
+            mailbox.serve();
+            mailbox.answer(refusal.clone());
+        }
+        assert_eq!(take(&mailbox, false).end.unwrap().code, 4008);
+        let held: usize = take(&mailbox, true).frames.iter().map(|out| out.text.len()).sum();
+        assert!(held <= ANSWERS_END, "{held}");
     }
 
     #[test]

@@ -91,6 +91,9 @@ pub const DISK_RETRY: u64 = 10_000;
 /// Milliseconds in which BEGIN or SNAPSHOT must come after the handshake or a RESYNC; then RESYNC is sent again.
 pub const BEGIN_TIME: u64 = 30_000;
 
+/// Milliseconds without a line after which a follower gives a snapshot up; a long line takes a while.
+pub const LINES_TIME: u64 = 600_000;
+
 /// Milliseconds without an ACK after which a source gives a follower up that owes one.
 pub const ACK_TIME: u64 = 120_000;
 

@@ -5,15 +5,17 @@
 //! ending the session removes exactly that node, and only if it still stands. It outlives its link for the grace
 //! period: a link that comes back in time finds its nodes in place, and nothing flickers.
 //!
-//! Presence is a lease and not a commit: a node that the store refuses (something stands in its way, or there's no
-//! room) is passed over.
+//! Presence is a lease and not a commit. It may overtake the commits of its own roots: a node that something stands in
+//! the way of is tried again whenever commits were applied. Where there's no room it is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
+use super::remote::locked;
 use crate::commit::TegaId;
 use crate::message::link::body::{Leased, Presence};
 use crate::path::{Key, Path};
-use crate::store::{SessionId, Store, Transaction};
+use crate::store::{Error, SessionId, Store, Transaction};
 use crate::tree::Stamp;
 use crate::value::Value;
 
@@ -22,6 +24,9 @@ const FRAME: usize = 64 << 10;
 
 /// The most nodes that one link may keep at the other end.
 pub(super) const MAX_NODES: usize = 10_000;
+
+/// The most of them that are kept to be tried again, since something is in their way.
+const MAX_MISSED: usize = 1_000;
 
 /// What the other end has been told.
 #[derive(Default)]
@@ -104,11 +109,29 @@ fn weight(value: &Value) -> usize {
     }
 }
 
+/// A node of one of the other end's sessions.
+struct Stood {
+    owner: TegaId,
+    /// The one that stands for that session here.
+    session: SessionId,
+    /// Which put was the last one.
+    put: u64,
+}
+
+/// Whether what refused a node may be gone when more commits are applied.
+fn may_pass(error: &Error) -> bool {
+    !matches!(error, Error::TooLarge { .. } | Error::NoSession { .. } | Error::NoHome { .. } | Error::Closed)
+}
+
 /// The nodes of the other end's sessions.
 #[derive(Default)]
 pub(super) struct Received {
-    nodes: BTreeMap<Path, (TegaId, SessionId)>,
+    nodes: BTreeMap<Path, Stood>,
     sessions: BTreeSet<SessionId>,
+    /// The last put of all.
+    last: u64,
+    /// Nodes that something was in the way of, with their puts.
+    missed: Arc<Mutex<BTreeMap<Path, (u64, Value)>>>,
     /// While the whole set comes: the nodes of the old one that weren't in it yet.
     unconfirmed: Option<BTreeSet<Path>>,
 }
@@ -139,30 +162,51 @@ impl Received {
             unconfirmed.remove(&path);
         }
         let session = match self.nodes.get(&path) {
-            Some((known, session)) if *known == owner => *session,
+            Some(known) if known.owner == owner => known.session,
             known => {
                 if known.is_none() && self.nodes.len() >= MAX_NODES {
                     return;
                 }
                 self.remove(store, &path);
                 let session = store.begin_session(owner.clone());
-                self.nodes.insert(path.clone(), (owner.clone(), session));
                 self.sessions.insert(session);
                 session
             }
         };
-        let put = Transaction { session: Some(session), ..Transaction::new(Some(owner)) };
-        store.submit(put.put_ephemeral(path.clone(), value), move |outcome| {
-            if let Err(error) = outcome {
-                log::info!("an ephemeral node of the other end can't stand at {path}: {error}");
+        self.last += 1;
+        self.nodes.insert(path.clone(), Stood { owner, session, put: self.last });
+        self.stand(store, path, value);
+    }
+
+    /// Has the store put a node.
+    fn stand(&self, store: &Store, path: Path, value: Value) {
+        let Some(Stood { owner, session, put }) = self.nodes.get(&path) else { return };
+        let (put, missed, again) = (*put, self.missed.clone(), value.clone());
+        let transaction = Transaction { session: Some(*session), ..Transaction::new(Some(owner.clone())) };
+        store.submit(transaction.put_ephemeral(path.clone(), value), move |outcome| {
+            let Err(error) = outcome else { return };
+            log::info!("an ephemeral node of the other end can't stand at {path}: {error}");
+            let mut missed = locked(&missed);
+            if may_pass(&error) && missed.len() < MAX_MISSED {
+                missed.insert(path, (put, again));
             }
         });
     }
 
+    /// Tries again what something was in the way of: a commit was applied, and may have taken it away.
+    pub(super) fn retry(&mut self, store: &Store) {
+        let missed = std::mem::take(&mut *locked(&self.missed));
+        for (path, (put, value)) in missed {
+            if self.nodes.get(&path).is_some_and(|stood| stood.put == put) {
+                self.stand(store, path, value);
+            }
+        }
+    }
+
     fn remove(&mut self, store: &Store, path: &Path) {
-        if let Some((_, session)) = self.nodes.remove(path) {
-            self.sessions.remove(&session);
-            store.end_session(session);
+        if let Some(stood) = self.nodes.remove(path) {
+            self.sessions.remove(&stood.session);
+            store.end_session(stood.session);
         }
     }
 
@@ -172,6 +216,7 @@ impl Received {
             store.end_session(session);
         }
         self.nodes.clear();
+        locked(&self.missed).clear();
     }
 
     /// The sessions that stand for some at the other end.
@@ -186,7 +231,7 @@ impl Received {
 
     /// Whose nodes they are, each ID once, in order.
     pub(super) fn owners(&self) -> Vec<TegaId> {
-        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|(owner, _)| owner).collect();
+        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|stood| &stood.owner).collect();
         owners.into_iter().cloned().collect()
     }
 
@@ -339,6 +384,25 @@ mod tests {
         carry(&mut r1, &mut g);
         g.settle();
         assert_eq!(g.store.get(&"a.p".parse().unwrap()), Some(Value::from(9)));
+    }
+
+    #[test]
+    fn a_node_that_overtook_the_commit_that_makes_room_for_it_stands_after_it() {
+        let (mut r1, mut g) = (End::new(), End::new());
+        g.store.commit(Transaction::new(None).put("a.p".parse().unwrap(), Value::from(9))).unwrap();
+        let x = r1.session("x");
+        r1.put(x, "a.p", Value::from(1));
+        carry(&mut r1, &mut g);
+        r1.put(x, "a.p", Value::from(2));
+        carry(&mut r1, &mut g);
+        assert_eq!(g.shown(), "");
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "", "it's still in the way");
+        g.store.commit(Transaction::new(None).delete("a.p".parse().unwrap())).unwrap();
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "a.p=2 of x");
+        // Nothing is left to be tried, and what ended isn't.
+        assert!(locked(&g.received.missed).is_empty());
     }
 
     #[test]

@@ -8,12 +8,13 @@ use super::mailbox::{End, Mailbox};
 use super::presence::Received;
 use super::requests::{Requests, Tell, Waits};
 use crate::api::error::Refusal;
-use crate::commit::TegaId;
+use crate::commit::{Incarnation, TegaId};
 use crate::hub::{LinkInfo, LinkedRoot, Remote, RemoteDone as Done};
 use crate::message::link;
 use crate::path::{Key, Path};
 use crate::store::{Channel, Receipt, SessionId, Store, Transaction};
 use crate::token::Access;
+use crate::tree::Version;
 use crate::value::Value;
 
 /// Milliseconds by a clock that never goes back.
@@ -83,8 +84,18 @@ impl Link {
 
     /// Tells those whose commits this server shows by now.
     pub(super) fn applied(&self) {
-        let here = |root: &Key| self.store.standing(root).map(|s| (s.incarnation, s.version));
-        let told = locked(&self.requests).applied(here);
+        // A diverged replica may have a version of that number, and another one.
+        if !locked(&self.state).machine.is_in_step() {
+            return;
+        }
+        let shows = |root: &Key, wanted: Option<(Incarnation, Version)>| match wanted {
+            Some((incarnation, version)) => self
+                .store
+                .standing(root)
+                .is_some_and(|s| s.incarnation == incarnation && s.version >= version),
+            None => self.store.view().root(root).is_none_or(|root| root.ephemeral_only),
+        };
+        let told = locked(&self.requests).applied(shows);
         tell(told);
     }
 }

@@ -279,7 +279,7 @@ impl Replication {
             }
             Frame::At { position, after } => follower.at((position, after), now, books, out)?,
             Frame::Ack { position } => self.source.ack(position, now, books)?,
-            Frame::Resync { known } => self.source.resync(known, out)?,
+            Frame::Resync { known } => self.source.resync(known, now, out)?,
             Frame::Link { .. } | Frame::Linked { .. } => {
                 return Err(Closing::new(Code::Refused, "a second handshake; connect again"));
             }
@@ -349,6 +349,12 @@ impl Replication {
     /// The roots that the link was to carry and doesn't.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
+    }
+
+    /// Whether this side has a state that the other end once had, so that their versions can be compared; false until a
+    /// feed began and its snapshot was installed.
+    pub fn is_in_step(&self) -> bool {
+        self.follower.in_step
     }
 
     /// What is wrong though the link is up.

@@ -11,7 +11,7 @@ use crate::api::error::Refusal;
 use crate::commit::{Incarnation, TegaId};
 use crate::hub::RemoteDone as Done;
 use crate::message::body::{read_receipt, read_roots};
-use crate::message::link::body::read_versions;
+use crate::message::link::body::{Stands, read_versions};
 use crate::path::Key;
 use crate::store::Receipt;
 use crate::tree::Version;
@@ -28,9 +28,6 @@ const WAY: Duration = Duration::from_secs(1);
 
 /// A caller that is to be told, once no lock is held.
 pub(super) type Tell = Box<dyn FnOnce() + Send>;
-
-/// How far a server has some roots.
-pub(super) type Stands = Vec<(Key, Incarnation, Version)>;
 
 /// Who waits, and for what.
 pub(super) enum Waits {
@@ -135,7 +132,11 @@ impl Requests {
             (_, Err(refusal)) => Said::Refused(refusal),
             (Waits::Write(_), Ok(body)) => {
                 match (read_receipt(&body), body.get("roots").and_then(read_roots)) {
-                    (Some(receipt), Some(roots)) => Said::Committed(receipt, roots),
+                    (Some(receipt), Some(roots)) => {
+                        let roots =
+                            roots.into_iter().map(|(root, inc, version)| (root, Some((inc, version))));
+                        Said::Committed(receipt, roots.collect())
+                    }
                     _ => Said::Strange,
                 }
             }
@@ -175,16 +176,16 @@ impl Requests {
         None
     }
 
-    /// Those that this replica shows by now; `here` says how far it has a root.
-    pub(super) fn applied(&mut self, here: impl Fn(&Key) -> Option<(Incarnation, Version)>) -> Vec<Tell> {
+    /// Those that this replica shows by now; `shows` says whether it has a root as far as that, or doesn't have it.
+    pub(super) fn applied(
+        &mut self,
+        shows: impl Fn(&Key, Option<(Incarnation, Version)>) -> bool,
+    ) -> Vec<Tell> {
         if self.applying == 0 {
             return Vec::new();
         }
-        let shown = |(root, incarnation, version): &(Key, Incarnation, Version)| {
-            here(root).is_some_and(|(inc, at)| inc == *incarnation && at >= *version)
-        };
         self.take(|open| match &open.stage {
-            Stage::Applying { needs, .. } => needs.iter().all(shown),
+            Stage::Applying { needs, .. } => needs.iter().all(|(root, wanted)| shows(root, *wanted)),
             Stage::Asked { .. } => false,
         })
         .into_iter()
@@ -346,7 +347,12 @@ mod tests {
 
     fn committed(version: u64) -> Said {
         let receipt = Receipt { position: Position(7), versions: Vec::new(), durable: true, applied: true };
-        Said::Committed(receipt, vec![("a".into(), Incarnation(1), Version(version))])
+        Said::Committed(receipt, vec![("a".into(), Some((Incarnation(1), Version(version))))])
+    }
+
+    /// A replica that has this of every root.
+    fn has(inc: u64, at: u64) -> impl Fn(&Key, Option<(Incarnation, Version)>) -> bool {
+        move |_, wanted| wanted.is_some_and(|(wanted, version)| wanted == Incarnation(inc) && version.0 <= at)
     }
 
     #[test]
@@ -356,7 +362,7 @@ mod tests {
         assert!(table.requests.send(seq));
         assert!(table.requests.answer(seq, committed(3)).is_none());
         for (inc, version, wanted) in [(1, 2, 0), (2, 9, 0), (1, 3, 1)] {
-            let tells = table.requests.applied(|_| Some((Incarnation(inc), Version(version))));
+            let tells = table.requests.applied(has(inc, version));
             assert_eq!(tells.len(), wanted, "{inc} {version}");
             if wanted > 0 {
                 assert_eq!(table.said(tells), ["applied true"]);
@@ -408,9 +414,20 @@ mod tests {
     fn a_fresh_read_waits_for_what_the_home_has() {
         let mut table = Table::new();
         let seq = table.begin("fresh");
-        table.requests.answer(seq, Said::Stands(vec![("a".into(), Incarnation(1), Version(3))]));
-        assert!(table.requests.applied(|_| None).is_empty());
-        let tells = table.requests.applied(|_| Some((Incarnation(1), Version(4))));
+        table.requests.answer(seq, Said::Stands(vec![("a".into(), Some((Incarnation(1), Version(3))))]));
+        assert!(table.requests.applied(|_, _| false).is_empty());
+        let tells = table.requests.applied(has(1, 4));
+        assert_eq!(table.said(tells), ["fresh"]);
+    }
+
+    #[test]
+    fn a_fresh_read_of_what_its_home_does_not_have_waits_until_it_is_gone_here() {
+        let mut table = Table::new();
+        let seq = table.begin("fresh");
+        let body = Value::parse(&crate::message::link::body::versions(&"a".into(), None)).unwrap();
+        assert!(table.requests.done(seq, Ok(body)).is_none());
+        assert!(table.requests.applied(has(1, 4)).is_empty());
+        let tells = table.requests.applied(|_, wanted| wanted.is_none());
         assert_eq!(table.said(tells), ["fresh"]);
     }
 

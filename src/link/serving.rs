@@ -9,7 +9,7 @@ use crate::commit::{Incarnation, TegaId};
 use crate::message::body::{write_receipt, write_roots};
 use crate::message::link;
 use crate::path::{Key, Path};
-use crate::store::{Op, Receipt, Store, Transaction};
+use crate::store::{Error, Home, Op, Receipt, Store, Transaction};
 use crate::token::Access;
 use crate::tree::Version;
 
@@ -90,15 +90,17 @@ impl Serving<'_> {
         if !self.access.may_read(&path) {
             return answer(Err(self.forbidden("read", &path)));
         }
-        let stands = self.context.store.standing(&root).map(|s| (s.incarnation, s.version));
-        self.context.store.flush(move |outcome| {
-            answer(match outcome {
-                Ok(()) => {
-                    let stands = stands.iter().map(|(incarnation, version)| (&root, *incarnation, *version));
-                    Ok(link::body::versions(stands))
-                }
-                Err(error) => Err(error.into()),
-            });
+        let store = &self.context.store;
+        if let Ok(Home::Away(home)) = store.home(&root) {
+            // A replica can't say what the home has acknowledged.
+            return answer(Err(Error::NotHome { root, home }.into()));
+        }
+        let stands = store.standing(&root).map(|s| (s.incarnation, s.version));
+        if store.is_on_disk(&root) {
+            return answer(Ok(link::body::versions(&root, stands)));
+        }
+        store.flush(move |outcome| {
+            answer(outcome.map(|()| link::body::versions(&root, stands)).map_err(Refusal::from));
         });
     }
 

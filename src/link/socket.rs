@@ -26,6 +26,10 @@ use crate::message::MAX_MESSAGE;
 /// Frames that one link takes before the others on its thread have a turn.
 const SHARE: usize = 64;
 
+/// Frames that may wait to be sent, beyond which a peer that goes on to send and takes nothing is lagging: each of its own
+/// may have called for one.
+const MAX_QUEUED: usize = 16_384;
+
 /// A longer frame is sent in fragments of this size, so that a long one doesn't leave long buffers behind.
 const FRAGMENT: usize = 4 << 10;
 
@@ -193,6 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // An outcome of the store changes this, and wakes the task.
             if !self.work.reads() {
                 return Ok(false);
+            }
+            if self.work.queue.len() > MAX_QUEUED {
+                let end = End { code: 4008, reason: "lagging".into() };
+                return self.close(cx, end).map(|()| false);
             }
             let message = match Pin::new(&mut self.ws).poll_next(cx) {
                 Poll::Pending => return Ok(false),

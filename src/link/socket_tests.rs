@@ -241,6 +241,58 @@ fn a_write_at_a_replica_is_answered_when_it_shows_it() {
 }
 
 #[test]
+fn a_replica_that_was_cleared_links_again_and_has_everything() {
+    let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
+    global.put("c.n", 1);
+    for again in [false, true] {
+        let ended = joined(&global, &local, async {
+            local.shows("c.n", &Value::from(1)).await;
+            if !again {
+                local.store.clear_and_wait(None).unwrap();
+                std::future::pending().await
+            }
+        });
+        assert_eq!(ended.map(|ended| ended.code), (!again).then_some(Some(4010)));
+    }
+}
+
+#[test]
+fn only_the_home_says_what_is_fresh() {
+    let hello = "LINK r1 0000000000000001\n{\"protocol\":1,\"follow\":{\"c\":null},\"serve\":{\"o\":null}}";
+    with_global(Access::all(), |mut ws, _, _| async move {
+        ws.send(Message::text(hello)).await.unwrap();
+        for (frame, wanted) in
+            [("FRESH 1 c", "DONE 1\n{\"versions\":{\"c\":null}}"), ("FRESH 2 o", "DONE 2\n{\"error\":{")]
+        {
+            ws.send(Message::text(frame)).await.unwrap();
+            while !matches!(ws.next().await.unwrap().unwrap(), Message::Text(text) if text.starts_with(wanted))
+            {
+            }
+        }
+    });
+}
+
+#[test]
+fn a_feed_that_must_wait_for_the_disk_holds_up_nobody() {
+    let durability = store::Durability::None;
+    let options = store::Options { durability, history: 1, ..store::Options::default() };
+    let disk = crate::log::fake::Disk::new();
+    let mut global = Side::new("g", StoreRole::Leads);
+    global.store = Store::open_on(disk.medium(), options).unwrap();
+    global.hub = Hub::new(id("g"), global.store.clone());
+    for n in 0..5 {
+        global.put("c.n", n);
+    }
+    let none = [("c".into(), None)];
+    assert!(global.store.feed_now(&["c".into()], &none, || ()).is_none(), "its history doesn't reach back");
+    let local = local("r1");
+    let ended = joined(&global, &local, async {
+        local.shows("c.n", &Value::from(4)).await;
+    });
+    assert_eq!(ended, None);
+}
+
+#[test]
 fn an_address_is_shown_without_its_token() {
     let target = global("ws://127.0.0.1:1").unwrap();
     let token = Some(crate::client::Bearer::new("s3cret").unwrap());

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::{ACK_TIME, Books, Closing, Code, DISK_RETRY, Effect, FLUSH_EVERY, WINDOW, Want};
+use super::{ACK_TIME, Books, Closing, Code, DISK_RETRY, Effect, FLUSH_EVERY, RESYNC_EVERY, WINDOW, Want};
 use crate::commit::Position;
 use crate::message::link::{self, body::Standings};
 use crate::path::Key;
 use crate::store::{Sent, Start};
 use crate::tree::Version;
+
+/// How many RESYNCs are taken in so many times [`RESYNC_EVERY`]: each of them makes a feed and its first frame.
+pub(super) const MAX_RESYNCS: u32 = 16;
 
 /// The roots that this side is home of, on their way to the other end.
 #[derive(Default)]
@@ -32,6 +35,8 @@ pub(super) struct Source {
     /// When the oldest of what must be acknowledged was sent, or the last ACK came; `None`: nothing is owed.
     owed_since: Option<u64>,
     flush: Flush,
+    /// When the first of the last RESYNCs came, and how many they are.
+    resyncs: (u64, u32),
 }
 
 #[derive(Default)]
@@ -209,7 +214,20 @@ impl Source {
     }
 
     /// The follower wants to begin anew, from this.
-    pub(super) fn resync(&mut self, known: Standings, out: &mut Vec<Effect>) -> Result<(), Closing> {
+    pub(super) fn resync(
+        &mut self,
+        known: Standings,
+        now: u64,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Closing> {
+        // A follower asks once in RESYNC_EVERY; some of them may have been held up on the way.
+        if now >= self.resyncs.0 + RESYNC_EVERY * u64::from(MAX_RESYNCS) {
+            self.resyncs = (now, 0);
+        }
+        self.resyncs.1 += 1;
+        if self.resyncs.1 > MAX_RESYNCS {
+            return Err(Closing::new(Code::Refused, "RESYNC again and again"));
+        }
         let mut named: Vec<&Key> = known.iter().map(|(root, _)| root).collect();
         named.sort_unstable();
         if !named.iter().copied().eq(&*self.roots) {

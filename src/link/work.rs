@@ -13,13 +13,17 @@ use super::requests::Requests;
 use super::{Books, Closing, Code, Effect, Input, Replication, Want};
 use crate::commit::{Incarnation, TegaId};
 use crate::hub::Hub;
+use crate::message::link::body::Standings;
 use crate::message::link::{self, Refused};
 use crate::path::{Key, Path};
-use crate::store::{Channel, Feed, Store, Watch};
+use crate::store::{Channel, Error, Feed, Home, Store, Watch};
 use crate::token::Access;
 
 /// Pieces of a feed that are sent before something else has a turn.
 const SHARE: usize = 32;
+
+/// How often a feed is opened while commits that aren't durable keep coming.
+const MAX_TRIES: u32 = 10;
 
 /// What all links of a server work on.
 #[derive(Clone)]
@@ -38,6 +42,13 @@ struct Feeding {
     ready: bool,
 }
 
+/// A feed that couldn't be opened yet.
+struct Opening {
+    roots: Vec<Key>,
+    known: Standings,
+    tries: u32,
+}
+
 /// A link without its socket.
 pub(super) struct Work {
     pub(super) context: Context,
@@ -53,6 +64,8 @@ pub(super) struct Work {
     place: Option<Place>,
     under_way: Option<UnderWay>,
     feeding: Option<Box<Feeding>>,
+    /// What waits for the disk to become `feeding`.
+    opening: Option<Box<Opening>>,
     /// The roots that the link carries.
     pub(super) roots: Vec<Key>,
     sending: Sending,
@@ -119,6 +132,7 @@ impl Work {
             place: None,
             under_way: None,
             feeding: None,
+            opening: None,
             roots: Vec::new(),
             sending: Sending::default(),
             watch: None,
@@ -157,21 +171,14 @@ impl Work {
                 }
                 Effect::Linked => self.linked()?,
                 Effect::Open { roots, known } => {
-                    let weak = Arc::downgrade(&mailbox);
-                    // The old one first: two would be fed for a moment.
-                    self.feeding = None;
-                    let (feed, start) = store.feed(roots, &known, move || {
-                        if let Some(mailbox) = weak.upgrade() {
-                            mailbox.feed();
-                        }
-                    });
-                    let position = feed.position();
-                    self.feeding = Some(Box::new(Feeding { feed, lines: None, ready: true }));
-                    effects.extend(self.take(Input::Opened(start, position)));
+                    effects.extend(self.open(Opening { roots, known, tries: 0 }))
                 }
                 Effect::Flush => store.flush(move |outcome| mailbox.outcome(Outcome::Flushed(outcome))),
                 Effect::Follow { home, records } => {
-                    store.follow(&home, records, move |outcome| mailbox.outcome(Outcome::Applied(outcome)));
+                    let roots = locked(&self.state).machine.follows().to_vec();
+                    store.follow(&home, &roots, records, move |outcome| {
+                        mailbox.outcome(Outcome::Applied(outcome))
+                    });
                 }
                 Effect::Install(snapshot) => {
                     store.install(snapshot, move |outcome| mailbox.outcome(Outcome::Applied(outcome)));
@@ -180,6 +187,45 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Opens a feed. Where the disk must be waited for, its outcome tries again: nothing holds up the other links.
+    fn open(&mut self, mut opening: Opening) -> Vec<Effect> {
+        // The old one first: two would be fed for a moment.
+        self.feeding = None;
+        let weak = Arc::downgrade(&self.mailbox);
+        let wake = move || {
+            if let Some(mailbox) = weak.upgrade() {
+                mailbox.feed();
+            }
+        };
+        let store = &self.context.store;
+        match store.feed_now(&opening.roots, &opening.known, wake) {
+            Some((feed, start)) => {
+                let position = feed.position();
+                self.feeding = Some(Box::new(Feeding { feed, lines: None, ready: true }));
+                self.opening = None;
+                self.take(Input::Opened(start, position))
+            }
+            None if opening.tries < MAX_TRIES => {
+                opening.tries += 1;
+                self.opening = Some(Box::new(opening));
+                let mailbox = self.mailbox.clone();
+                store.flush(move |outcome| mailbox.outcome(Outcome::Durable(outcome)));
+                Vec::new()
+            }
+            None => self.take(Input::Lagging),
+        }
+    }
+
+    /// What is visible is durable, or the disk refused: on with the feed that waited for it.
+    fn durable(&mut self, outcome: Result<(), Error>) -> Go {
+        let Some(opening) = self.opening.take() else { return Ok(()) };
+        let effects = match outcome {
+            Ok(()) => self.open(*opening),
+            Err(_) => self.take(Input::Lagging),
+        };
+        self.carry_out(effects)
     }
 
     fn admit(
@@ -209,10 +255,9 @@ impl Work {
 
     /// The handshake is done: from here on others may use the link.
     fn linked(&mut self) -> Go {
-        let (peer, roots, sends) = {
+        let (peer, served, sends) = {
             let machine = &locked(&self.state).machine;
-            let roots: Vec<Key> = machine.follows().iter().chain(machine.sends()).cloned().collect();
-            (machine.peer().cloned(), roots, !machine.sends().is_empty())
+            (machine.peer().cloned(), machine.follows().to_vec(), machine.sends().to_vec())
         };
         let Some(peer) = peer else {
             return Err(Closing::new(Code::Refused, "nobody at the other end").into());
@@ -222,7 +267,7 @@ impl Work {
             // A local has one link, and which run of the global it leads to makes no difference.
             None => self.context.register.enter(&peer, Incarnation(0), &self.mailbox)?,
         };
-        if !sends {
+        if sends.is_empty() {
             self.under_way = None;
         }
         log::info!("linked to {peer} at {}", self.address);
@@ -236,16 +281,33 @@ impl Work {
             since: self.clock.ms(),
             state: self.state.clone(),
             mailbox: self.mailbox.clone(),
-            requests: Mutex::new(Requests::new(peer)),
+            requests: Mutex::new(Requests::new(peer.clone())),
             received: place.received.clone(),
         });
         self.place = Some(place);
-        self.roots = roots;
+        self.roots = served.iter().cloned().chain(sends).collect();
         self.watch_presence();
         self.link = Some(link.clone());
         // One that it replaces has been told by the register.
         drop(self.context.hub.link_up(link));
-        Ok(())
+        self.check_homes(&peer, &served)
+    }
+
+    /// Whoever moves a root records it and then ends the links that it finds. This one may have come up in between, with
+    /// the old homes: then it ends here.
+    fn check_homes(&self, peer: &TegaId, served: &[Key]) -> Go {
+        if self.context.hub.global().is_some() {
+            return Ok(());
+        }
+        let is_peers =
+            |root: &Key| matches!(self.context.store.home(root), Ok(Home::Away(Some(home))) if home == *peer);
+        match served.iter().find(|root| !is_peers(root)) {
+            None => Ok(()),
+            Some(root) => {
+                let reason = format!("the home of {root} was moved; connect again");
+                Err(Closing::new(Code::HomesChanged, reason).into())
+            }
+        }
     }
 
     fn watch_presence(&mut self) {
@@ -269,12 +331,14 @@ impl Work {
     pub(super) fn outcome(&mut self, outcome: Outcome) -> Go {
         let applied = matches!(outcome, Outcome::Applied(Ok(())));
         self.input(match outcome {
+            Outcome::Durable(outcome) => return self.durable(outcome),
             Outcome::Recorded(outcome) => Input::Recorded(outcome),
             Outcome::Flushed(outcome) => Input::Flushed(outcome),
             Outcome::Applied(outcome) => Input::Applied(outcome),
         })?;
         if applied && let Some(link) = &self.link {
             link.applied();
+            locked(&link.received).retry(&self.context.store);
         }
         Ok(())
     }
@@ -291,6 +355,11 @@ impl Work {
         let Some(watch) = &self.watch else { return };
         loop {
             match watch.try_next() {
+                Ok(Some(event)) if event.is_clear() => {
+                    // What was followed is gone too, and only a new link fetches it again.
+                    let reason = "the store was cleared; connect again".into();
+                    self.mailbox.end(End { code: Code::HomesChanged.number(), reason });
+                }
                 // What is there no more may have gone by a persistent change.
                 Ok(Some(event)) => {
                     self.dirty |=

@@ -10,7 +10,7 @@ use super::event::Event;
 use super::follow::{follow, read};
 use super::judge::{Applied, Tip, end_session, judge};
 use super::options::Durability;
-use super::shared::locked;
+use super::shared::{Followed, locked};
 use super::state::{State, with_kept};
 use super::transaction::Op;
 use super::{Done, Error, Health, Receipt, SessionId, Shared, Submission, Transaction};
@@ -91,10 +91,10 @@ impl Committer {
                     let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
                     judging.commit(&mut tip, transaction, done);
                 }
-                Submission::Follow(home, records, done) => {
+                Submission::Follow(followed, done) => {
                     let (health, group, synced) = (&self.health, &mut self.group, self.synced);
                     let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
-                    judging.follow(&mut tip, home, records, done);
+                    judging.follow(&mut tip, followed, done);
                 }
                 Submission::EndSession(session, by) => {
                     if let Some(event) = end_session(&mut tip, session, by.clone(), now) {
@@ -274,14 +274,15 @@ impl Judging<'_> {
     }
 
     /// A home's commits: those before the first that doesn't follow are applied.
-    fn follow(&mut self, tip: &mut Tip<'_>, home: TegaId, records: Vec<String>, done: Done<()>) {
+    fn follow(&mut self, tip: &mut Tip<'_>, followed: Followed, done: Done<()>) {
         let mut any_logged = false;
         let mut outcome = Ok(());
-        for record in &records {
+        let from = (&followed.home, &*followed.roots);
+        for record in &followed.records {
             let before = tip.state.clone();
             let mark = tip.overlay.mark();
             let pending = self.batch.applied.iter().flat_map(|(applied, _)| &applied.kept);
-            let judged = read(record).and_then(|commit| follow(tip, &home, commit, pending));
+            let judged = read(record).and_then(|commit| follow(tip, from, commit, pending));
             let logged = judged.and_then(|applied| {
                 let Some(applied) = applied else { return Ok(None) };
                 let logged = self.log(&applied, false).map_err(|error| cant_be_logged(&applied, error))?;
@@ -307,7 +308,7 @@ impl Judging<'_> {
         let position = tip.state.position;
         let outcome =
             outcome.map(|()| Receipt { position, versions: Vec::new(), durable: false, applied: true });
-        let submission = Submission::Follow(home, records, done);
+        let submission = Submission::Follow(followed, done);
         self.batch.judged.push(Judged { submission, outcome, logged: any_logged, lasting: false });
     }
 
@@ -383,7 +384,7 @@ impl Judging<'_> {
 fn tell(submission: Submission, outcome: Result<Receipt, Error>) {
     match submission {
         Submission::Commit(_, done) => answer(done, outcome),
-        Submission::Follow(_, _, done) => answer(done, outcome.map(drop)),
+        Submission::Follow(_, done) => answer(done, outcome.map(drop)),
         // Nothing else is judged in a batch.
         _ => {}
     }

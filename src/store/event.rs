@@ -102,6 +102,11 @@ impl Event {
         record.end(request)
     }
 
+    /// Whether it emptied the store.
+    pub fn is_clear(&self) -> bool {
+        self.origin.is_none() && !self.breaks.is_empty()
+    }
+
     /// Who did it, as it is shown.
     pub fn by_name(&self) -> &str {
         self.by.as_ref().map_or(TegaId::ANONYMOUS, TegaId::as_str)

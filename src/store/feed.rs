@@ -29,9 +29,12 @@ pub(super) struct FeedQueue {
     roots: Box<[Key]>,
     /// How many commits it holds back before it lags.
     limit: usize,
-    wake: Box<dyn Fn() + Send + Sync>,
+    wake: Wake,
     inner: Mutex<Inner>,
 }
+
+/// Tells the owner of a feed that it may have something.
+pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 struct Inner {
     /// `wake` is going to be called.
@@ -98,46 +101,55 @@ pub struct Feed {
 }
 
 impl Feed {
+    /// See [`Store::feed_now`](super::Store::feed_now). Where it can't begin, `wake` comes back.
+    pub(super) fn try_begin(
+        shared: &Arc<Shared>,
+        roots: &[Key],
+        known: &[(Key, Option<Standing>)],
+        wake: Wake,
+    ) -> Result<(Feed, Start), Wake> {
+        // Publishing takes this lock too: the queue gets what comes after the state, and nothing else.
+        let mut watches = shared.watches();
+        let state = shared.published();
+        let backlog = backlog(&state, roots, known);
+        let start = if backlog.is_some() { Start::Resume } else { Start::Snapshot };
+        let begun = match backlog {
+            Some(events) => {
+                let first = events.front().and_then(|event| event.position);
+                let given = first.map_or(state.position, |first| Position(first.0.saturating_sub(1)));
+                Some((None, events, given))
+            }
+            None => take(shared, &state, roots).and_then(|taken| {
+                let position = taken.position;
+                let later = later(&state, roots, position);
+                later.map(|events| (Some(taken), events, position))
+            }),
+        };
+        let Some((taken, events, given)) = begun else { return Err(wake) };
+        let queue = queue(shared, watches.next_id(), roots, events, given, wake);
+        watches.file_feed(&queue);
+        Ok((Feed { shared: shared.clone(), queue, taken }, start))
+    }
+
     /// See [`Store::feed`](super::Store::feed). `flush` makes durable what is visible.
     pub(super) fn begin(
         shared: &Arc<Shared>,
-        roots: Vec<Key>,
+        roots: &[Key],
         known: &[(Key, Option<Standing>)],
-        wake: Box<dyn Fn() + Send + Sync>,
+        mut wake: Wake,
         flush: impl Fn() -> Result<(), Error>,
     ) -> (Feed, Start) {
         for _ in 0..TRIES {
-            {
-                // Publishing takes this lock too: the queue gets what comes after the state, and nothing else.
-                let mut watches = shared.watches();
-                let state = shared.published();
-                let backlog = backlog(&state, &roots, known);
-                let start = if backlog.is_some() { Start::Resume } else { Start::Snapshot };
-                let begun = match backlog {
-                    Some(events) => {
-                        let first = events.front().and_then(|event| event.position);
-                        let given = first.map_or(state.position, |first| Position(first.0.saturating_sub(1)));
-                        Some((None, events, given))
-                    }
-                    None => take(shared, &state, &roots).and_then(|taken| {
-                        let position = taken.position;
-                        let later = later(&state, &roots, position);
-                        later.map(|events| (Some(taken), events, position))
-                    }),
-                };
-                if let Some((taken, events, given)) = begun {
-                    let id = watches.next_id();
-                    let queue = queue(shared, id, &roots, events, given, wake);
-                    watches.file_feed(&queue);
-                    return (Feed { shared: shared.clone(), queue, taken }, start);
-                }
-            }
+            wake = match Feed::try_begin(shared, roots, known, wake) {
+                Ok(begun) => return begun,
+                Err(wake) => wake,
+            };
             // Something isn't durable yet, and its history doesn't reach back to what is.
             if flush().is_err() {
                 break;
             }
         }
-        let queue = queue(shared, 0, &roots, VecDeque::new(), Position(0), wake);
+        let queue = queue(shared, 0, roots, VecDeque::new(), Position(0), wake);
         queue.lock().lagging = true;
         (Feed { shared: shared.clone(), queue, taken: None }, Start::Snapshot)
     }
@@ -153,6 +165,11 @@ impl Feed {
             return Ok(None);
         }
         let Some(event) = inner.events.pop_front() else { return Ok(None) };
+        if event.origin.is_some() && moved_away(&self.shared, &event) {
+            // Another server is the home by now, and only the home gives out what it does.
+            (inner.lagging, inner.events) = (true, VecDeque::new());
+            return Err(Lagging);
+        }
         if inner.events.is_empty() && inner.events.capacity() > SPARED {
             inner.events = VecDeque::new();
         }
@@ -225,11 +242,17 @@ fn queue(
     roots: &[Key],
     events: VecDeque<Arc<Event>>,
     given: Position,
-    wake: Box<dyn Fn() + Send + Sync>,
+    wake: Wake,
 ) -> Arc<FeedQueue> {
     let limit = shared.options.watch_queue + events.len();
     let inner = Inner { waking: false, lagging: false, events, given, begun: false };
     Arc::new(FeedQueue { id, roots: roots.into(), limit, wake, inner: Mutex::new(inner) })
+}
+
+/// Whether it touches a root whose home is another server, which has begun to commit.
+fn moved_away(shared: &Shared, event: &Event) -> bool {
+    let state = shared.published();
+    event.roots.iter().any(|(root, ..)| state.homes.get(root).is_some_and(|away| !away.handover))
 }
 
 fn is_durable(shared: &Shared, event: &Event, synced: Position) -> bool {
@@ -238,7 +261,7 @@ fn is_durable(shared: &Shared, event: &Event, synced: Position) -> bool {
 }
 
 /// Its commits leave at once: a restart begins a new incarnation.
-fn is_memory(shared: &Shared, root: &str) -> bool {
+pub(super) fn is_memory(shared: &Shared, root: &str) -> bool {
     !shared.durable || shared.options.durability_of(root) == Durability::Memory
 }
 

@@ -6,10 +6,10 @@
 
 use super::Error;
 use super::event::Event;
-use super::homes::{Home, home};
+use super::homes::{Home, Role, home};
 use super::judge::{Applied, Tip};
 use super::replay::edit_root;
-use super::state::{Kept, Past, with_kept};
+use super::state::{Kept, Past, State, with_kept};
 use super::transaction::Receipt;
 use crate::commit::{Commit, Digest, Edit, Incarnation, Position, TegaId, Touched};
 use crate::path::{Key, Path};
@@ -34,10 +34,10 @@ pub(super) fn read(record: &str) -> Result<Commit, Error> {
 
 /// Makes a home's commit the next of this tip; `None`: it is here already. After an error the tip must be restored.
 ///
-/// `pending` are history entries that aren't in the histories yet.
+/// `roots`: those that are followed, beyond which its home has nothing to say. `pending` are history entries that aren't in the histories yet.
 pub(super) fn follow<'p>(
     tip: &mut Tip<'_>,
-    from: &TegaId,
+    (from, roots): (&TegaId, &[Key]),
     mut commit: Commit,
     pending: impl Iterator<Item = &'p (Kept, Past)> + Clone,
 ) -> Result<Option<Applied>, Error> {
@@ -49,7 +49,12 @@ pub(super) fn follow<'p>(
     }
     let mut fresh = Vec::with_capacity(commit.roots.len());
     for touched in &commit.roots {
-        check_home(tip, from, &touched.root)?;
+        if !roots.contains(&touched.root) {
+            return Err(diverged(&touched.root, format!("{from} isn't followed for it")));
+        }
+        if let Some(role) = tip.role {
+            check_home(&tip.state, role, from, &touched.root)?;
+        }
         if let Some(before) = before(tip, &commit, touched, pending.clone())? {
             fresh.push((touched.clone(), before));
         }
@@ -118,12 +123,11 @@ pub(super) fn add_root(event: &mut Event, touched: &Touched, incarnation: Incarn
 }
 
 /// Only a root's home may say what it is.
-fn check_home(tip: &Tip<'_>, from: &TegaId, root: &Key) -> Result<(), Error> {
+pub(super) fn check_home(state: &State, role: &Role, from: &TegaId, root: &Key) -> Result<(), Error> {
     Path::new([root.clone()])
         .and_then(|path| path.check_root().cloned())
         .map_err(|e| diverged(root, e.to_string()))?;
-    let Some(role) = tip.role else { return Ok(()) };
-    match home(&tip.state, role, root) {
+    match home(state, role, root) {
         Ok(Home::Away(at)) if at.as_ref().is_none_or(|at| at == from) => Ok(()),
         Ok(at) => Err(diverged(root, format!("{from} sends it, and its home is {at}"))),
         Err(error) => Err(diverged(root, error.to_string())),

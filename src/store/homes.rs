@@ -157,6 +157,9 @@ impl fmt::Display for Home {
     }
 }
 
+/// How many roots of other homes are recorded at the most: each local may claim some, and a record is for ever.
+pub(super) const MAX_HOMES: usize = 100_000;
+
 /// How many submissions of homes share a sync: when a fleet comes up, every local claims its roots.
 const TOGETHER: usize = 1_000;
 
@@ -215,21 +218,34 @@ impl Committer {
         Ok(())
     }
 
-    /// A root that was made here is given away with a handover only: whoever claims it may have looked before it was
-    /// made, and two servers must never commit to it.
+    /// Whoever claims a root looked at the records a moment ago. One that was made here since is given away with a
+    /// handover only, and one that another server was given since stays with that: two must never commit to it.
     fn may_be_recorded(&self, state: &State, homes: &Homes) -> Result<(), Error> {
         if !matches!(self.shared.options.role, Role::Leads) {
             return Ok(());
         }
-        let taken = |(root, away): &&(Key, Option<Away>)| {
-            away.as_ref().is_some_and(|away| !away.handover)
-                && state.homes.get(root).is_none()
-                && state.live.get(root).is_some_and(|root| !root.ephemeral_only)
-        };
-        let Some((root, _)) = homes.iter().find(taken) else { return Ok(()) };
-        let path = Some(Path::from_checked(vec![root.clone()]));
-        let message = format!("{root} was made here; only `tega home` moves it");
-        Err(Error::Bad { path, message })
+        let mut new = 0;
+        for (root, away) in homes {
+            let path = || Some(Path::from_checked(vec![root.clone()]));
+            let Some(claim) = away.as_ref().filter(|away| !away.handover) else { continue };
+            match state.homes.get(root) {
+                Some(now) if now.home == claim.home => {}
+                Some(now) => {
+                    let message = format!("the home of {root} is {}; only `tega home` moves it", now.home);
+                    return Err(Error::Bad { path: path(), message });
+                }
+                None if state.live.get(root).is_some_and(|root| !root.ephemeral_only) => {
+                    let message = format!("{root} was made here; only `tega home` moves it");
+                    return Err(Error::Bad { path: path(), message });
+                }
+                None => new += 1,
+            }
+        }
+        if new > 0 && state.homes.len() + new > MAX_HOMES {
+            let message = format!("{MAX_HOMES} roots have other homes already, which is the most");
+            return Err(Error::TooLarge { path: None, message });
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::base::Lines;
 use super::committer::{Committer, answer, refusal};
 use super::event::{Change, Event};
+use super::follow::check_home;
 use super::options::Durability;
 use super::overlay::Overlay;
 use super::snapshot::{INSTALLED, Snapshot};
@@ -23,6 +24,12 @@ const GROUP: usize = 256 << 10;
 impl Committer {
     /// Replaces the snapshot's roots, whatever they were.
     pub(super) fn install(&mut self, snapshot: Snapshot, done: Done<()>) {
+        // The home may have been moved while the snapshot was on its way; what the new one did must stay.
+        let role = &self.shared.options.role;
+        let mut names = snapshot.taken.roots.iter().map(|(name, _)| name);
+        if let Err(error) = names.try_for_each(|name| check_home(&self.state, role, &snapshot.home, name)) {
+            return answer(done, Err(error));
+        }
         let position = Position(self.state.position.0 + 1);
         let synced = match self.log_install(&snapshot, position) {
             Ok(synced) => synced,

@@ -5,9 +5,9 @@ use crate::commit::{Incarnation, Position, TegaId};
 use crate::path::Key;
 use crate::tree::Version;
 
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::homes::{self, Away, Home};
-use super::shared::{Done, Submission};
+use super::shared::{Done, Followed, Submission};
 use super::snapshot::Snapshot;
 use super::state::Past;
 use super::{Error, Store, wait};
@@ -63,21 +63,33 @@ impl Store {
         wake: impl Fn() + Send + Sync + 'static,
     ) -> (Feed, Start) {
         let flush = || wait(|done| self.flush(done));
-        Feed::begin(self.shared(), roots, known, Box::new(wake), flush)
+        Feed::begin(self.shared(), &roots, known, Box::new(wake), flush)
     }
 
-    /// Applies records of a home in order, each with its version as it is. `done` is called once they are visible and,
+    /// As [`Store::feed`], without ever waiting for the disk. `None`: something isn't durable yet, and the history
+    /// doesn't reach back to what is: try again after a [`Store::flush`].
+    pub fn feed_now(
+        &self,
+        roots: &[Key],
+        known: &[(Key, Option<Standing>)],
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<(Feed, Start)> {
+        Feed::try_begin(self.shared(), roots, known, Box::new(wake)).ok()
+    }
+
+    /// Applies records of a home in order, each with its version as it is; `roots` are those that may be in them. `done` is called once they are visible and,
     /// where their roots' durability is `always`, durable. [`Error::Diverged`]: a record doesn't follow from what is
     /// here, and neither it nor those after it were applied. Other errors: none were, or as the disk says.
     pub fn follow(
         &self,
         home: &TegaId,
+        roots: &[Key],
         records: Vec<String>,
         done: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
         let weight = records.iter().map(|record| record.len() + 128).sum();
-        let home = home.clone();
-        self.ask(weight, Box::new(done), |done| Submission::Follow(home, records, done));
+        let followed = Followed { home: home.clone(), roots: roots.into(), records };
+        self.ask(weight, Box::new(done), |done| Submission::Follow(followed, done));
     }
 
     /// Replaces the snapshot's roots in one step, whatever they were. What they were is kept as one of the last three
@@ -89,6 +101,13 @@ impl Store {
     /// The states of a root that snapshots of its home replaced here, oldest first, three at the most.
     pub fn replaced(&self, root: &str) -> Vec<Past> {
         self.shared().published().replaced.get(root).map_or_else(Vec::new, |pasts| pasts.to_vec())
+    }
+
+    /// Whether nothing that is visible of a root waits for the disk: a [`Feed`] holds nothing of it back.
+    pub fn is_on_disk(&self, root: &str) -> bool {
+        let shared = self.shared();
+        let position = shared.published().position_of(root);
+        feed::is_memory(shared, root) || position.is_none_or(|position| position <= shared.synced())
     }
 
     /// Makes durable what is visible, whatever the durability of its roots.

@@ -19,10 +19,18 @@ pub(super) enum Submission {
     Compact(Done<()>),
     Compacted(Result<Compaction, CompactionError>),
     EndSession(SessionId, TegaId),
-    Follow(TegaId, Vec<String>, Done<()>),
+    Follow(Followed, Done<()>),
     Install(Snapshot, Done<()>),
     Homes(Vec<(Key, Option<Away>)>, Done<()>),
     Flush(Done<()>),
+}
+
+/// Commits of a home, in order.
+pub(super) struct Followed {
+    pub(super) home: TegaId,
+    /// What is followed: it has nothing to say of others.
+    pub(super) roots: Box<[Key]>,
+    pub(super) records: Vec<String>,
 }
 
 /// What waits for the committer.
@@ -78,7 +86,7 @@ impl Drop for Guard {
             match submission {
                 Submission::Commit(_, done) | Submission::Clear(_, done) => done(Err(Error::Closed)),
                 Submission::Compact(done)
-                | Submission::Follow(_, _, done)
+                | Submission::Follow(_, done)
                 | Submission::Install(_, done)
                 | Submission::Homes(_, done)
                 | Submission::Flush(done) => done(Err(Error::Closed)),

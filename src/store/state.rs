@@ -129,6 +129,12 @@ impl State {
         })
     }
 
+    /// The commit that made the newest version of a root, alive or deleted.
+    pub(super) fn position_of(&self, root: &str) -> Option<Position> {
+        let live = self.live.get(root).filter(|r| !r.ephemeral_only).map(|r| r.position);
+        live.or_else(|| self.dead.get(root).map(|tomb| tomb.position))
+    }
+
     /// Makes a version the present one of its root. `present`: the tree with what is ephemeral.
     pub(super) fn place(&mut self, name: &Key, past: &Past, present: Option<Tree>, kept: &Kept) {
         let Past { version, incarnation, digest, position, origin, .. } = *past;

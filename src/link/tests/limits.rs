@@ -293,3 +293,51 @@ fn a_wait_that_a_close_asks_for_reads_back() {
 fn an_idle_machine_is_small() {
     assert!(size_of::<Replication>() <= 640, "{}", size_of::<Replication>());
 }
+
+#[test]
+fn versions_are_compared_only_once_the_replica_is_in_step() {
+    let mut side = follower();
+    assert!(!side.machine.is_in_step(), "what is here may be of another history");
+    side.frame("SNAPSHOT 5\n{\"roots\":[\"a\"]}");
+    let line = r#"{"snapshot":true,"position":5,"absent":["a"]}"#;
+    side.frame(&frames::lines(line));
+    let crc = crc32fast::hash(line.as_bytes());
+    assert_eq!(side.frame(&frames::snapped(Position(5), crc)), ["install"]);
+    assert!(!side.machine.is_in_step(), "it isn't installed yet");
+    assert_eq!(side.take(Input::Applied(Ok(()))), ["ACK 5"]);
+    assert!(side.machine.is_in_step());
+    assert_eq!(side.frame(&commit(9, "{}")), ["RESYNC"]);
+    assert!(!side.machine.is_in_step());
+    side.frame("BEGIN 7\n{\"roots\":[\"a\"]}");
+    assert!(side.machine.is_in_step());
+}
+
+#[test]
+fn a_snapshot_that_does_not_go_on_is_asked_for_again() {
+    let mut side = follower();
+    side.frame("SNAPSHOT 5\n{\"roots\":[\"a\"]}");
+    side.now = LINES_TIME - 1;
+    assert!(side.take(Input::Tick).is_empty());
+    side.frame(&frames::lines(r#"{"snapshot":true,"position":5,"absent":[]}"#));
+    side.now = 2 * LINES_TIME - 2;
+    assert!(side.take(Input::Tick).is_empty());
+    side.now += 1;
+    assert_eq!(side.machine.wakes_at(), Some(side.now));
+    assert_eq!(side.take(Input::Tick), ["RESYNC"]);
+}
+
+#[test]
+fn who_wants_to_begin_again_and_again_is_refused() {
+    let mut side = source(Start::Resume, 0);
+    let resync = "RESYNC\n{\"known\":{\"a\":null}}";
+    let most = super::super::source::MAX_RESYNCS;
+    for _ in 0..most {
+        assert_eq!(side.frame(resync), ["open [a] from [-]"]);
+    }
+    side.now = RESYNC_EVERY * u64::from(most);
+    assert_eq!(side.frame(resync), ["open [a] from [-]"], "as many as there may be in that time");
+    for _ in 1..most {
+        side.frame(resync);
+    }
+    assert_eq!(side.frame(resync), ["close 4000: RESYNC again and again"]);
+}

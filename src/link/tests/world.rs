@@ -284,7 +284,7 @@ impl World {
                 self.take(name, side, Input::Flushed(outcome.recv().unwrap()));
             }
             Effect::Follow { home, records } => {
-                server.store.follow(&home, records, done);
+                server.store.follow(&home, end.machine.follows(), records, done);
                 end.outcomes.push_back(outcome.recv().unwrap());
             }
             Effect::Install(snapshot) => {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::PROTOCOL;
 use crate::api::error::Refusal;
 use crate::commit::{Incarnation, TegaId};
-use crate::message::body::{self, Ask, Writes, json, read_roots, write_roots};
+use crate::message::body::{self, Ask, Writes, json};
 use crate::message::frame::bad;
 use crate::message::{BadFrame, Kind, ops};
 use crate::path::{Key, Path};
@@ -15,6 +15,9 @@ use crate::value::{Object, Value, write_string};
 
 /// What a server has of some roots; `None`: nothing, not even a tombstone.
 pub type Standings = Vec<(Key, Option<Standing>)>;
+
+/// How far a server has some roots; `None`: it doesn't have this one.
+pub type Stands = Vec<(Key, Option<(Incarnation, Version)>)>;
 
 /// The most roots that one link follows or serves.
 pub const MAX_ROOTS: usize = 1_000;
@@ -303,17 +306,31 @@ pub fn result(value: &Value) -> String {
     format!("{{\"result\":{value}}}")
 }
 
-/// The body of the answer to a FRESH: `{"versions":{ROOT:["INCARNATION",VERSION]}}`; nothing where the root isn't.
-pub fn versions<'a>(roots: impl Iterator<Item = (&'a Key, Incarnation, Version)>) -> String {
-    let mut out = String::from("{\"versions\":");
-    write_roots(roots, &mut out);
-    out.push('}');
+/// The body of the answer to a FRESH: `{"versions":{ROOT:["INCARNATION",VERSION]|null}}`; null where the root isn't.
+pub fn versions(root: &Key, stands: Option<(Incarnation, Version)>) -> String {
+    let mut out = String::from("{\"versions\":{");
+    quote(root, &mut out);
+    let _ = match stands {
+        Some((incarnation, version)) => write!(out, ":[\"{incarnation}\",{version}]}}}}"),
+        None => out.write_str(":null}}"),
+    };
     out
 }
 
 /// Reads what [`versions`] wrote.
-pub fn read_versions(body: &Value) -> Option<Vec<(Key, Incarnation, Version)>> {
-    read_roots(body.get("versions")?)
+pub fn read_versions(body: &Value) -> Option<Stands> {
+    let one = |(root, stands): &(Key, Value)| match stands {
+        Value::Null => Some((root.clone(), None)),
+        Value::List(list) => match list.items() {
+            [Value::Text(incarnation), Value::Int(version)] => {
+                let version = Version(u64::try_from(*version).ok()?);
+                Some((root.clone(), Some((Incarnation(hex16(incarnation)?), version))))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    body.get("versions")?.as_object()?.members().iter().map(one).collect()
 }
 
 pub(super) fn write_presence(presence: &Presence, out: &mut String) {

@@ -219,11 +219,17 @@ fn a_call_and_a_fresh_read_back() {
     assert_eq!(read_call(&body::call(&arguments, 30_000)), Ok((arguments, 30_000)));
     assert!(read_call("{}").is_err());
     let root = Key::from("a b");
-    let versions = || std::iter::once((&root, Incarnation(7), Version(3)));
-    let text = body::versions(versions());
-    assert_eq!(text, r#"{"versions":{"a b":["0000000000000007",3]}}"#);
-    let read = read_versions(&Value::parse(&text).unwrap()).unwrap();
-    assert_eq!(read, [(root.clone(), Incarnation(7), Version(3))]);
+    for (stands, wanted) in [
+        (Some((Incarnation(7), Version(3))), r#"{"versions":{"a b":["0000000000000007",3]}}"#),
+        (None, r#"{"versions":{"a b":null}}"#),
+    ] {
+        let text = body::versions(&root, stands);
+        assert_eq!(text, wanted);
+        assert_eq!(read_versions(&Value::parse(&text).unwrap()).unwrap(), [(root.clone(), stands)]);
+    }
+    for bad in [r#"{"versions":{"a":[3]}}"#, r#"{"versions":{"a":["0000000000000007",-1]}}"#, "{}"] {
+        assert_eq!(read_versions(&Value::parse(bad).unwrap()), None, "{bad}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn local(config: &[&str]) -> Options {
 }
 
 fn follow(store: &Store, records: Vec<String>) -> Result<(), Error> {
-    wait(|done| store.follow(&id("g"), records, done))
+    wait(|done| store.follow(&id("g"), &keys(&["r0", "r1", "r2", "a", "b", "c", "m", "o"]), records, done))
 }
 
 fn install(store: &Store, roots: &[&str], feed: &Feed) -> Result<(), Error> {
@@ -464,4 +464,89 @@ fn watchers_see_a_snapshot_as_puts_of_whole_roots() {
         .collect();
     assert_eq!(told, ["DELETE r0 {\"x\":1}", "PUT r1 {\"y\":2}"]);
     assert!(event.durable && event.position == Some(replica.store.view().position()));
+}
+
+fn set_home(store: &Store, root: &str, away: Option<(&str, bool)>) -> Result<(), Error> {
+    let away = away.map(|(home, handover)| Away { home: id(home), handover });
+    wait(|done| store.set_homes(vec![(root.into(), away)], done))
+}
+
+#[test]
+fn of_two_that_claim_a_root_at_once_one_gets_it() {
+    let global = Store::in_memory(Options::default());
+    let (sender, answers) = mpsc::channel();
+    for home in ["a", "b"] {
+        let (sender, away) = (sender.clone(), Some(Away { home: id(home), handover: false }));
+        global.set_homes(vec![("r0".into(), away)], move |outcome| sender.send(outcome.is_ok()).unwrap());
+    }
+    let mut got = [answers.recv().unwrap(), answers.recv().unwrap()];
+    got.sort_unstable();
+    assert_eq!((got, global.away("r0").unwrap().home), ([false, true], id("a")));
+    // Whom it is handed over to may complete that, and nobody else.
+    set_home(&global, "r0", Some(("b", true))).unwrap();
+    assert!(set_home(&global, "r0", Some(("a", false))).is_err());
+    set_home(&global, "r0", Some(("b", false))).unwrap();
+}
+
+#[test]
+fn claims_are_bounded() {
+    let global = Store::in_memory(Options::default());
+    let claim = |n: usize| (Key::from(format!("r{n}")), Some(Away { home: id("a"), handover: false }));
+    let claims = |range: std::ops::Range<usize>| {
+        let homes = range.map(claim).collect();
+        wait(|done| global.set_homes(homes, done))
+    };
+    let most = super::super::homes::MAX_HOMES;
+    claims(0..most).unwrap();
+    assert!(matches!(claims(most..most + 1), Err(Error::TooLarge { .. })));
+    claims(0..1).unwrap();
+    set_home(&global, "r7", None).unwrap();
+    claims(most..most + 1).unwrap();
+}
+
+#[test]
+fn a_snapshot_that_comes_after_its_root_was_moved_is_refused() {
+    let home = Store::in_memory(Options::default());
+    put(&home, "r0.x", "1").unwrap();
+    let global = Store::in_memory(Options::default());
+    set_home(&global, "r0", Some(("g", false))).unwrap();
+    let nothing = Standing { incarnation: Incarnation(0), version: Version(9), digest: 0 };
+    let (feed, start) = home.feed(keys(&["r0"]), &[("r0".into(), Some(nothing))], || ());
+    assert_eq!(start, Start::Snapshot);
+    set_home(&global, "r0", None).unwrap();
+    put(&global, "r0.x", "2").unwrap();
+    assert!(matches!(install(&global, &["r0"], &feed), Err(Error::Diverged { .. })));
+    assert_eq!(global.get(&path("r0.x")), Some(Value::from(2)));
+    assert!(global.replaced("r0").is_empty());
+}
+
+#[test]
+fn a_home_has_nothing_to_say_of_roots_that_are_not_followed() {
+    let home = Store::in_memory(Options::default());
+    put(&home, "r0.x", "1").unwrap();
+    let replica = Server::new(local(&ROOTS));
+    let (mut feed, _) = home.feed(keys(&["r0"]), &[], || ());
+    let record = feed.try_next().unwrap().unwrap().record;
+    let follow = |roots: &[&str]| {
+        wait(|done| replica.store.follow(&id("g"), &keys(roots), vec![record.clone()], done))
+    };
+    assert!(matches!(follow(&["r1"]), Err(Error::Diverged { .. })));
+    assert_eq!(replica.store.standing("r0"), None);
+    assert_eq!(follow(&["r0", "r1"]), Ok(()));
+}
+
+#[test]
+fn what_was_moved_to_another_server_is_given_out_no_more() {
+    let global = Store::in_memory(Options::default());
+    let (mut feed, _) = global.feed(keys(&["r0"]), &[], || ());
+    set_home(&global, "r0", Some(("g", false))).unwrap();
+    let home = Store::in_memory(Options::default());
+    put(&home, "r0.x", "1").unwrap();
+    let (mut from, _) = home.feed(keys(&["r0"]), &[], || ());
+    follow(&global, vec![from.try_next().unwrap().unwrap().record]).unwrap();
+    assert_eq!(feed.try_next(), Err(Lagging));
+    // Moved back, its history is the global's own.
+    set_home(&global, "r0", None).unwrap();
+    let (mut feed, _) = global.feed(keys(&["r0"]), &[], || ());
+    assert!(feed.try_next().unwrap().is_some());
 }

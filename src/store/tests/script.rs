@@ -98,7 +98,7 @@ impl World {
             match feed.try_next() {
                 Ok(None) => return printed,
                 Ok(Some(Sent { position, after, record })) => {
-                    let followed = wait(|done| self.store.follow(&id("g"), vec![record], done));
+                    let followed = wait(|done| self.store.follow(&id("g"), roots, vec![record], done));
                     printed += &show(followed, |()| format!("followed #{position} after #{after}"));
                 }
                 Err(Lagging) => return printed + "lagging\n",
@@ -151,7 +151,9 @@ impl World {
         let store = &self.store;
         match words.as_slice() {
             ["follow", record] => {
-                show(wait(|done| store.follow(&id("g"), vec![record.to_string()], done)), |()| {
+                let touched = crate::commit::Commit::decode(record).map_or_else(|_| Vec::new(), |c| c.roots);
+                let roots: Vec<Key> = touched.into_iter().map(|touched| touched.root).collect();
+                show(wait(|done| store.follow(&id("g"), &roots, vec![record.to_string()], done)), |()| {
                     "followed".into()
                 })
             }
