@@ -5,15 +5,18 @@
 //! ending the session removes exactly that node, and only if it still stands. It outlives its link for the grace
 //! period: a link that comes back in time finds its nodes in place, and nothing flickers.
 //!
-//! Presence is a lease and not a commit: a node that the store refuses (something stands in its way, or there's no
-//! room) is passed over.
+//! Presence is a lease and not a commit: a node that the store refuses is passed over. Where it's refused for now
+//! (something stands in its way, too much waits), it's put again every second ([`Received::retry`]) until it stands or
+//! is gone at the other end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
 
+use super::remote::locked;
 use crate::commit::TegaId;
 use crate::message::link::body::{Leased, Presence};
 use crate::path::{Key, Path};
-use crate::store::{SessionId, Store, Transaction};
+use crate::store::{Error, SessionId, Store, Transaction};
 use crate::tree::Stamp;
 use crate::value::Value;
 
@@ -22,6 +25,9 @@ const FRAME: usize = 64 << 10;
 
 /// The most nodes that one link may keep at the other end.
 pub(super) const MAX_NODES: usize = 10_000;
+
+/// How many nodes that were refused are put again at once.
+const RETRIES: usize = 256;
 
 /// What the other end has been told.
 #[derive(Default)]
@@ -104,11 +110,39 @@ fn weight(value: &Value) -> usize {
     }
 }
 
+/// A node of a session at the other end.
+struct Standing {
+    owner: TegaId,
+    session: SessionId,
+    /// Of its last put: an older one isn't tried again.
+    number: u64,
+}
+
+/// A node that is to be put again.
+struct Put {
+    path: Path,
+    value: Value,
+    number: u64,
+}
+
+/// Whether what was refused so may be taken later.
+fn is_for_now(error: &Error) -> bool {
+    use Error::*;
+    matches!(
+        error,
+        Busy | Ephemeral { .. } | Conflict { .. } | TooLarge { .. } | ReadOnly { .. } | NoSpace { .. }
+    )
+}
+
 /// The nodes of the other end's sessions.
 #[derive(Default)]
 pub(super) struct Received {
-    nodes: BTreeMap<Path, (TegaId, SessionId)>,
+    nodes: BTreeMap<Path, Standing>,
     sessions: BTreeSet<SessionId>,
+    /// The number of the last put.
+    last: u64,
+    /// Nodes that were refused for now; the store's thread adds to them. At most one for each put of a node.
+    refused: Arc<Mutex<VecDeque<Put>>>,
     /// While the whole set comes: the nodes of the old one that weren't in it yet.
     unconfirmed: Option<BTreeSet<Path>>,
 }
@@ -139,30 +173,57 @@ impl Received {
             unconfirmed.remove(&path);
         }
         let session = match self.nodes.get(&path) {
-            Some((known, session)) if *known == owner => *session,
+            Some(known) if known.owner == owner => known.session,
             known => {
                 if known.is_none() && self.nodes.len() >= MAX_NODES {
                     return;
                 }
                 self.remove(store, &path);
                 let session = store.begin_session(owner.clone());
-                self.nodes.insert(path.clone(), (owner.clone(), session));
                 self.sessions.insert(session);
                 session
             }
         };
-        let put = Transaction { session: Some(session), ..Transaction::new(Some(owner)) };
-        store.submit(put.put_ephemeral(path.clone(), value), move |outcome| {
-            if let Err(error) = outcome {
-                log::info!("an ephemeral node of the other end can't stand at {path}: {error}");
+        self.last += 1;
+        let number = self.last;
+        self.nodes.insert(path.clone(), Standing { owner, session, number });
+        self.submit(store, Put { path, value, number }, true);
+    }
+
+    /// Puts a node, if that is still its last word; `told`: that it's refused is worth a line of the log.
+    fn submit(&self, store: &Store, put: Put, told: bool) {
+        let Some(node) = self.nodes.get(&put.path).filter(|node| node.number == put.number) else { return };
+        let transaction =
+            Transaction { session: Some(node.session), ..Transaction::new(Some(node.owner.clone())) };
+        let refused = self.refused.clone();
+        store.submit(transaction.put_ephemeral(put.path.clone(), put.value.clone()), move |outcome| {
+            let Err(error) = outcome else { return };
+            if told {
+                log::info!("an ephemeral node of the other end can't stand at {}: {error}", put.path);
+            }
+            if is_for_now(&error) {
+                locked(&refused).push_back(put);
             }
         });
     }
 
+    /// Puts those again that were refused for now, some of them at a time. To be called about once a second.
+    pub(super) fn retry(&self, store: &Store) {
+        // Taken out first: those that are refused at once come back.
+        let again: Vec<Put> = {
+            let mut refused = locked(&self.refused);
+            let count = refused.len().min(RETRIES);
+            refused.drain(..count).collect()
+        };
+        for put in again {
+            self.submit(store, put, false);
+        }
+    }
+
     fn remove(&mut self, store: &Store, path: &Path) {
-        if let Some((_, session)) = self.nodes.remove(path) {
-            self.sessions.remove(&session);
-            store.end_session(session);
+        if let Some(node) = self.nodes.remove(path) {
+            self.sessions.remove(&node.session);
+            store.end_session(node.session);
         }
     }
 
@@ -172,6 +233,7 @@ impl Received {
             store.end_session(session);
         }
         self.nodes.clear();
+        locked(&self.refused).clear();
     }
 
     /// The sessions that stand for some at the other end.
@@ -186,7 +248,7 @@ impl Received {
 
     /// Whose nodes they are, each ID once, in order.
     pub(super) fn owners(&self) -> Vec<TegaId> {
-        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|(owner, _)| owner).collect();
+        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|node| &node.owner).collect();
         owners.into_iter().cloned().collect()
     }
 
@@ -339,6 +401,31 @@ mod tests {
         carry(&mut r1, &mut g);
         g.settle();
         assert_eq!(g.store.get(&"a.p".parse().unwrap()), Some(Value::from(9)));
+    }
+
+    #[test]
+    fn a_node_that_is_refused_for_now_is_put_again_with_its_last_value_until_it_stands_or_is_gone() {
+        let (mut r1, mut g) = (End::new(), End::new());
+        let (x, y) = (r1.session("x"), g.session("y"));
+        r1.put(x, "a.p.q", Value::from(1));
+        r1.put(x, "a.r.q", Value::from(1));
+        g.put(y, "a.p", Value::from(0));
+        g.put(y, "a.r", Value::from(0));
+        carry(&mut r1, &mut g);
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "a.p=0 of y, a.r=0 of y");
+        r1.put(x, "a.p.q", Value::from(2));
+        carry(&mut r1, &mut g);
+        g.store.commit(Transaction::new(None).delete("a.p".parse().unwrap())).unwrap();
+        g.settle();
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "a.p.q=2 of x, a.r=0 of y");
+        r1.store.end_session(x);
+        carry(&mut r1, &mut g);
+        g.store.end_session(y);
+        g.settle();
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "");
     }
 
     #[test]
