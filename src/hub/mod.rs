@@ -59,6 +59,7 @@ use links::Links;
 pub use links::{GlobalInfo, Moment};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
+pub use routes::Caller;
 pub(crate) use state::Fanout;
 use state::{Done, Entry, State, Sub};
 
@@ -214,6 +215,7 @@ impl Hub {
         }
         let session = self.shared.store.begin_session(who.tega_id.clone());
         self.state().join(session, Entry::new(who, outbox));
+        self.tell_sessions();
         Ok(session)
     }
 
@@ -221,6 +223,7 @@ impl Hub {
     pub fn leave(&self, session: SessionId) {
         let (orphans, globals) = self.state().leave(session);
         self.shared.store.end_session(session);
+        self.tell_sessions();
         self.tell_global(&globals);
         for call in orphans {
             call.gone();
@@ -259,6 +262,13 @@ impl Hub {
         self.state().newest(tega_id)
     }
 
+    /// Tells the global server that sessions here came or went.
+    fn tell_sessions(&self) {
+        if let Some(remote) = self.uplink() {
+            remote.sessions_changed();
+        }
+    }
+
     /// Sends the call to the newest session of its owner.
     fn call_owner(
         &self,
@@ -266,9 +276,10 @@ impl Hub {
         caller: Option<&TegaId>,
         path: &Path,
         arguments: &Value,
+        time: Duration,
         done: Done,
     ) {
-        let begun = self.state().begin_call(owner, path, done);
+        let begun = self.state().begin_call(owner, path, time, done);
         match begun {
             Ok((seq, outbox)) => {
                 let mut frame = String::new();

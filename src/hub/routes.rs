@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::links::{GlobalInfo, Links};
 use super::state::Globals;
@@ -373,6 +374,17 @@ impl All {
     }
 }
 
+/// Whose call it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The link that it came over.
+    pub origin: Option<&'a TegaId>,
+    /// Who calls; `None`: this server.
+    pub tega_id: Option<&'a TegaId>,
+    /// How long the caller waits; the hub's own limit is kept anyway.
+    pub time: Option<Duration>,
+}
+
 /// Where a call goes.
 enum Callee {
     /// To the newest session of this owner, here.
@@ -391,23 +403,25 @@ impl Hub {
         arguments: &Value,
         done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
     ) {
-        self.call_by(None, caller, path, arguments, done);
+        self.call_by(Caller { origin: None, tega_id: caller, time: None }, path, arguments, done);
     }
 
-    /// As [`Hub::call`], for a call that came over the link to `origin` and never goes back there.
+    /// As [`Hub::call`], for a call that came over a link and never goes back there.
     pub fn call_by(
         &self,
-        origin: Option<&TegaId>,
-        caller: Option<&TegaId>,
+        from: Caller<'_>,
         path: &Path,
         arguments: &Value,
         done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
     ) {
-        match self.callee(origin, path) {
-            Ok(Callee::Here(owner)) => self.call_owner(&owner, caller, path, arguments, Box::new(done)),
+        let limit = self.shared.call_time;
+        let time = from.time.map_or(limit, |time| time.min(limit));
+        match self.callee(from.origin, path) {
+            Ok(Callee::Here(owner)) => {
+                self.call_owner(&owner, from.tega_id, path, arguments, time, Box::new(done));
+            }
             Ok(Callee::There(remote)) => {
-                let caller = caller.unwrap_or(self.own_id());
-                let time = self.shared.call_time;
+                let caller = from.tega_id.unwrap_or(self.own_id());
                 let done = move |outcome: Result<Value, Refusal>| {
                     done(outcome.map_err(|refusal| RpcError::Remote(Box::new(refusal))));
                 };
@@ -450,6 +464,10 @@ impl Hub {
         {
             return Ok(Callee::Here(owner.clone()));
         }
+        let behind = behind.or_else(|| {
+            let owner = owner.as_ref().filter(|_| !is_local)?;
+            self.link_serving(owner, path, origin)
+        });
         let no_owner = || match &owner {
             Some(owner) => RpcError::NoOwner { path: path.clone(), owner: owner.to_string() },
             None => not_rpc(),
@@ -468,6 +486,12 @@ impl Hub {
             },
         };
         if Some(remote.tega_id()) == origin { Err(no_owner()) } else { Ok(Callee::There(remote)) }
+    }
+
+    /// A link behind which the owner of a leaf is connected that belongs to no session.
+    fn link_serving(&self, owner: &TegaId, path: &Path, origin: Option<&TegaId>) -> Option<Arc<dyn Remote>> {
+        let live = self.links().live();
+        live.into_iter().find(|remote| Some(remote.tega_id()) != origin && remote.serves(owner, path))
     }
 
     /// The link behind which the session lives that put the ephemeral node at or above a path. The one to the root's

@@ -347,19 +347,21 @@ impl State {
         &mut self,
         owner_id: &TegaId,
         path: &Path,
+        time: Duration,
         done: Done,
     ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
         match self.newest(owner_id) {
-            Some(owner) => self.begin_call_at(owner, path, done),
+            Some(owner) => self.begin_call_at(owner, path, time, done),
             None => Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done)),
         }
     }
 
-    /// As [`State::begin_call`], for this very session.
+    /// As [`State::begin_call`], for this very session. `time`: how long it may take, the limit's at most.
     pub(super) fn begin_call_at(
         &mut self,
         owner: SessionId,
         path: &Path,
+        time: Duration,
         done: Done,
     ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
         let Some(entry) = self.sessions.get_mut(&owner) else {
@@ -382,7 +384,7 @@ impl State {
         entry.waiting += 1;
         entry.rpcs += 1;
         let outbox = entry.outbox.clone();
-        let deadline = self.clock + self.limits.call_time;
+        let deadline = self.clock + time.min(self.limits.call_time);
         let call = Call { owner, owner_id, path: path.clone(), deadline, done };
         self.calls.insert(seq, call);
         Ok((seq, outbox))
