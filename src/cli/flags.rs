@@ -328,7 +328,15 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
-    verb(Verb::Fleet, "fleet", "", (0, 0), "the linked servers, and what both ends have", FLEET, FLEET_MORE),
+    verb(
+        Verb::Fleet,
+        "fleet",
+        "[TEGA_ID]",
+        (0, 1),
+        "the linked servers, and what both ends have; with TEGA_ID, all about one",
+        FLEET,
+        FLEET_MORE,
+    ),
     verb(
         Verb::Home,
         "home",

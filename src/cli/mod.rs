@@ -24,6 +24,7 @@ pub mod fault;
 pub mod flags;
 mod fleet;
 mod legacy;
+mod link;
 mod listener;
 mod live;
 mod local;
