@@ -46,7 +46,7 @@ impl Line {
 pub(super) fn fleet(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let mut remote = Remote::new(typed)?;
     if typed.has(Flag::Watch) {
-        if typed.args.first().is_some() {
+        if !typed.args.is_empty() {
             return Err(Fault::usage("fleet --watch shows all links; fleet TEGA_ID shows one, once"));
         }
         return watch(typed, &mut remote, out);

@@ -28,6 +28,8 @@
 //!
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
+mod calls;
+mod fanout;
 mod legacy;
 mod links;
 mod outbox;
@@ -55,12 +57,12 @@ use crate::token::Access;
 use crate::value::Value;
 
 pub use crate::message::{Dialect, Scope};
+pub use calls::Caller;
+pub(crate) use fanout::Fanout;
 use links::Links;
 pub use links::{GlobalInfo, Moment};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
-pub use routes::Caller;
-pub(crate) use state::Fanout;
 use state::{Done, Entry, State, Sub};
 
 /// Who is connected: a handle, cheap to clone, usable from any thread.
