@@ -169,7 +169,7 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
             Ok(())
         }
         // Each of its frames is asked about.
-        Route::PubSub => Ok(()),
+        Route::PubSub | Route::Link => Ok(()),
     }
 }
 

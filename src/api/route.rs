@@ -146,6 +146,8 @@ pub enum Route {
     Diff { root: Key, from: i64, to: Option<i64> },
     /// `GET /_pubsub`: a WebSocket.
     PubSub,
+    /// `GET /_link`: a WebSocket, of another server.
+    Link,
 }
 
 /// The path of the WebSocket.
@@ -159,7 +161,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";
 
 /// The server's own calls and whether they are posted.
-const CALLS: [(&str, bool); 27] = [
+const CALLS: [(&str, bool); 28] = [
     ("_begin", true),
     ("_cand", true),
     ("_cancel", true),
@@ -187,6 +189,7 @@ const CALLS: [(&str, bool); 27] = [
     ("_history", false),
     ("_diff", false),
     ("_pubsub", false),
+    ("_link", false),
 ];
 
 /// The name of the call in a URL's path, where it is one of the server's own.
@@ -359,6 +362,7 @@ impl Route {
                     .number("to", *to),
             ),
             Route::PubSub => get(PUBSUB),
+            Route::Link => get(LINK),
         };
         (method, target.finish())
     }
@@ -446,6 +450,7 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
         "_sessions" => Route::Sessions,
         "_history" => Route::History { root: root()? },
         "_diff" => Route::Diff { root: root()?, from: needed("from")?, to: query.number("to")? },
+        "_link" => Route::Link,
         _ => Route::PubSub,
     })
 }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write as _};
 
 use super::fault::Fault;
 use super::flags::Flag;
+use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
@@ -48,8 +49,10 @@ pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 /// `tega status`
 pub(super) fn status(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let status = Remote::new(typed)?.ask_json(&Route::Status)?;
-    let form = if typed.has(Flag::Json) { Form::Json } else { Form::Yaml };
-    out.value(form, &Path::TOP, &status)
+    if typed.has(Flag::Json) {
+        return out.value(Form::Json, &Path::TOP, &status);
+    }
+    out.value(Form::Yaml, &Path::TOP, &link::summed_up(status))
 }
 
 /// `tega snapshot`

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::data;
 use super::fault::{Exit, Fault};
 use super::flags::Flag;
+use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note, table};
@@ -45,9 +46,15 @@ impl Line {
 pub(super) fn fleet(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let mut remote = Remote::new(typed)?;
     if typed.has(Flag::Watch) {
+        if !typed.args.is_empty() {
+            return Err(Fault::usage("fleet --watch shows all links; fleet TEGA_ID shows one, once"));
+        }
         return watch(typed, &mut remote, out);
     }
     let status = remote.ask_json(&Route::Status)?;
+    if let Some(id) = typed.args.first() {
+        return link::show(typed, &remote, &links(&status), id, out);
+    }
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &links(&status));
     }
@@ -77,9 +84,13 @@ fn lines(status: &Value) -> Vec<Line> {
     lines
 }
 
+/// Whether a link is up, as a word.
+pub(super) fn state(link: &Value) -> &'static str {
+    if link.get("up").and_then(Value::as_bool) == Some(true) { "up" } else { "down" }
+}
+
 fn line(link: &Value) -> Line {
     let text = |name| link.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
-    let up = link.get("up").and_then(Value::as_bool).unwrap_or(false);
     let since = link.get("since_s").and_then(Value::as_int);
     let roots = link.get("roots").and_then(Value::as_object).map_or(&[][..], |roots| roots.members());
     let number = |root: &Value, name: &str| root.get(name).and_then(Value::as_int);
@@ -93,7 +104,7 @@ fn line(link: &Value) -> Line {
     let id = text("tega_id");
     let cells = vec![
         if id.is_empty() { "-".into() } else { id },
-        if up { "up" } else { "down" }.into(),
+        state(link).into(),
         since.map_or("-".into(), span),
         text("address"),
         lag.to_string(),
@@ -101,7 +112,7 @@ fn line(link: &Value) -> Line {
         roots.iter().map(|(name, root)| versions(name, root)).collect::<Vec<_>>().join(" "),
         problems.join("; "),
     ];
-    Line { up, cells }
+    Line { up: state(link) == "up", cells }
 }
 
 /// `ROOT=HERE/THERE`, with `-` for what isn't there or isn't known.
@@ -112,7 +123,7 @@ fn versions(name: &Key, root: &Value) -> String {
 }
 
 /// Seconds in the two largest units that they fill.
-fn span(seconds: i64) -> String {
+pub(super) fn span(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     if days > 0 {
         format!("{days}d{hours}h")

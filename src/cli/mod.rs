@@ -1,7 +1,7 @@
 //! # The command line
 //!
-//! What the user typed, then what it means: [`parse`] reads a command line against the table in [`flags`] and knows
-//! nothing else; each verb makes of it what it needs, with environment and defaults; [`usage`] prints the same table.
+//! What the user typed, then what it means: [`parse`] reads a command line against the tables in [`flags`] and
+//! [`verbs`] and knows nothing else; each verb makes of it what it needs, with environment and defaults; [`usage`] prints the same table.
 //!
 //! Three promises to scripts:
 //!
@@ -24,6 +24,7 @@ pub mod fault;
 pub mod flags;
 mod fleet;
 mod legacy;
+mod link;
 mod listener;
 mod live;
 mod local;
@@ -35,15 +36,17 @@ mod serve;
 mod show;
 mod token;
 pub mod usage;
+pub mod verbs;
 pub mod words;
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use fault::Fault;
-use flags::{VERBS, Verb, verb_named};
+use flags::Verb;
 use parse::Typed;
 use show::{Out, note};
+use verbs::{VERBS, verb_named};
 
 /// Runs a command line, the program's name included, and says how the process ends.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use super::fault::Fault;
-use super::flags::{FLAGS, Flag, FlagRow, VERBS, Verb, VerbRow, flag_row, verb_named};
+use super::flags::{FLAGS, Flag, FlagRow, Verb, VerbRow, flag_row};
+use super::verbs::{VERBS, verb_named};
 
 /// A command line that fits the table.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::flags::{Flag, FlagRow, VERBS, VerbRow, flag_row};
+use super::flags::{Flag, FlagRow, VerbRow, flag_row};
+use super::verbs::VERBS;
 
 /// `tega help`.
 pub fn overview() -> String {
@@ -85,7 +86,7 @@ fn columns(rows: &[(String, &str)], out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::verb_named;
+    use crate::cli::verbs::verb_named;
 
     #[test]
     fn the_overview_names_every_verb() {

@@ -65,7 +65,7 @@ pub(super) fn handle(
             Err(refusal) => done(Reply::refusal(&refusal.at(&path))),
         },
         Route::Reload => done(Reply::empty(200)),
-        Route::PubSub => {
+        Route::PubSub | Route::Link => {
             let message = "this is a WebSocket; send Upgrade: websocket with Sec-WebSocket-Version: 13";
             let refusal = Refusal::new("upgrade_required", message);
             done(Reply::refusal(&refusal).with("Sec-WebSocket-Version", "13"));

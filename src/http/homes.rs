@@ -50,6 +50,7 @@ pub(super) fn put(
         Ok(None) => return done(Reply::empty(200)),
         Err(refusal) => return done(Reply::refusal(&refusal)),
     };
+    let link = before.as_ref().and_then(|home| context.hub.link(home));
     let after = context.clone();
     let name = root.clone();
     let proceed = move |outcome: Result<(), Refusal>| match outcome {
@@ -64,6 +65,13 @@ pub(super) fn put(
         }
         _ => record(&after, name, home, before, done),
     };
+    if let Some(legacy) = link.filter(|link| link.is_legacy()) {
+        let id = legacy.tega_id();
+        let message = format!(
+            "{root} comes from {id}, an original local server (legacy), which can't tell whether it has sent everything"
+        );
+        return proceed(Err(Refusal::new("no_link", message).at(&Path::from_checked(vec![root]))));
+    }
     context.hub.fresh(vec![root], proceed);
 }
 

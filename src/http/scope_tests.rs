@@ -106,7 +106,7 @@ fn row(route: &Route) -> (&'static str, u16) {
             ("xxxxxxxx", 200)
         }
         Route::Sessions | Route::Forwarders | Route::Plugins | Route::Metrics => ("-------x", 200),
-        Route::PubSub => ("xxxxxxxx", 426),
+        Route::PubSub | Route::Link => ("xxxxxxxx", 426),
     }
 }
 
@@ -145,6 +145,7 @@ fn samples(txid: &str) -> Vec<Route> {
         Route::History { root: root() },
         Route::Diff { root: root(), from: 0, to: None },
         Route::PubSub,
+        Route::Link,
     ]
 }
 

@@ -101,6 +101,7 @@ fn what_was_put_is_got_and_what_was_deleted_is_gone() {
         ("GET /_edges?root_oid=none", "", 404, "not_found"),
         ("PUT /a/x?ephemeral=True&tega_id=nobody", "1", 400, "bad_request"),
         ("GET /_pubsub", "", 426, "upgrade_required"),
+        ("GET /_link", "", 426, "upgrade_required"),
         ("PATCH /a", "", 405, "method_not_allowed"),
     ] {
         assert_eq!(code(&server.ask(line, body)), (status, word.into()), "{line}");

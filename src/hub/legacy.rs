@@ -3,6 +3,8 @@
 //! Such a server passes on the changes and messages of a channel only once it was sent a SUBSCRIBE, and it doesn't know
 //! an UNSUBSCRIBE: so it's told of each channel once, and never that nobody listens any more.
 
+use std::time::Duration;
+
 use super::{Channel, Frame, Hub, RemoteDone, Scope};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
@@ -19,10 +21,11 @@ impl Hub {
         caller: &TegaId,
         path: &Path,
         arguments: &Value,
+        time: Duration,
         done: RemoteDone<Value>,
     ) {
         let done = Box::new(move |outcome: Result<Value, _>| done(outcome.map_err(Refusal::from)));
-        let begun = self.state().begin_call_at(session, path, done);
+        let begun = self.state().begin_call_at(session, path, time, done);
         match begun {
             Ok((seq, outbox)) => {
                 let mut frame = String::new();

@@ -28,6 +28,8 @@
 //!
 //! What it isn't: notifications of changes, which are the store's watches; and the WebSocket, which is `session`'s.
 
+mod calls;
+mod fanout;
 mod legacy;
 mod links;
 mod outbox;
@@ -55,11 +57,12 @@ use crate::token::Access;
 use crate::value::Value;
 
 pub use crate::message::{Dialect, Scope};
+pub use calls::Caller;
+pub(crate) use fanout::Fanout;
 use links::Links;
 pub use links::{GlobalInfo, Moment};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
-pub(crate) use state::Fanout;
 use state::{Done, Entry, State, Sub};
 
 /// Who is connected: a handle, cheap to clone, usable from any thread.
@@ -214,6 +217,7 @@ impl Hub {
         }
         let session = self.shared.store.begin_session(who.tega_id.clone());
         self.state().join(session, Entry::new(who, outbox));
+        self.tell_sessions();
         Ok(session)
     }
 
@@ -221,6 +225,7 @@ impl Hub {
     pub fn leave(&self, session: SessionId) {
         let (orphans, globals) = self.state().leave(session);
         self.shared.store.end_session(session);
+        self.tell_sessions();
         self.tell_global(&globals);
         for call in orphans {
             call.gone();
@@ -259,6 +264,13 @@ impl Hub {
         self.state().newest(tega_id)
     }
 
+    /// Tells the global server that sessions here came or went.
+    fn tell_sessions(&self) {
+        if let Some(remote) = self.uplink() {
+            remote.sessions_changed();
+        }
+    }
+
     /// Sends the call to the newest session of its owner.
     fn call_owner(
         &self,
@@ -266,9 +278,10 @@ impl Hub {
         caller: Option<&TegaId>,
         path: &Path,
         arguments: &Value,
+        time: Duration,
         done: Done,
     ) {
-        let begun = self.state().begin_call(owner, path, done);
+        let begun = self.state().begin_call(owner, path, time, done);
         match begun {
             Ok((seq, outbox)) => {
                 let mut frame = String::new();

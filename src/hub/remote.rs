@@ -35,6 +35,14 @@ pub trait Remote: Send + Sync {
     /// Whether this session stands for one at the other end: its ephemeral nodes are from there.
     fn owns(&self, session: SessionId) -> bool;
 
+    /// Whether somebody with this tega ID has a session there who may serve the leaf at this path.
+    fn serves(&self, _owner: &TegaId, _path: &Path) -> bool {
+        false
+    }
+
+    /// Sessions here came or went: the other end is told whose there are ([`Hub::ids`](super::Hub::ids)).
+    fn sessions_changed(&self) {}
+
     /// Ends the link; a local opens it again.
     fn end(&self, reason: &str);
 
@@ -67,7 +75,7 @@ pub struct LinkInfo {
     pub problem: Option<String>,
     /// Milliseconds since something came from the other end.
     pub silent_ms: u64,
-    /// The tega IDs of the sessions there that own ephemeral nodes here.
+    /// The tega IDs of the sessions there, as far as they are known: all, or those that own ephemeral nodes here.
     pub sessions: Vec<TegaId>,
     /// The roots that it carries.
     pub roots: Vec<LinkedRoot>,

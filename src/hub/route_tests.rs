@@ -30,6 +30,8 @@ struct Fake {
     holds: Mutex<bool>,
     held: Mutex<Vec<RemoteDone<()>>>,
     owns: Mutex<Vec<SessionId>>,
+    serves: Mutex<Vec<TegaId>>,
+    told_sessions: Mutex<usize>,
 }
 
 impl Fake {
@@ -41,6 +43,8 @@ impl Fake {
             holds: Mutex::default(),
             held: Mutex::default(),
             owns: Mutex::default(),
+            serves: Mutex::default(),
+            told_sessions: Mutex::default(),
         })
     }
 
@@ -103,6 +107,14 @@ impl Remote for Fake {
 
     fn owns(&self, session: SessionId) -> bool {
         self.owns.lock().unwrap().contains(&session)
+    }
+
+    fn serves(&self, owner: &TegaId, _: &Path) -> bool {
+        self.serves.lock().unwrap().contains(owner)
+    }
+
+    fn sessions_changed(&self) {
+        *self.told_sessions.lock().unwrap() += 1;
     }
 
     fn end(&self, reason: &str) {
@@ -216,7 +228,9 @@ impl World {
     fn call(&self, origin: Option<&str>, at: &str) -> Result<String, &'static str> {
         let (sender, receiver) = channel();
         let origin = origin.map(id);
-        self.hub.call_by(origin.as_ref(), Some(&id("caller")), &path(at), &Value::Null, move |outcome| {
+        let time = Some(Duration::from_secs(5));
+        let from = Caller { origin: origin.as_ref(), tega_id: Some(&id("caller")), time };
+        self.hub.call_by(from, &path(at), &Value::Null, move |outcome| {
             sender.send(outcome).unwrap();
         });
         match receiver.recv_timeout(Duration::ZERO) {
@@ -463,6 +477,39 @@ fn a_call_at_the_global_finds_its_owner_wherever_that_is_and_never_goes_back() {
     assert_eq!(world.call(Some("r2"), "conf.e.f"), Err("no_owner"));
     *r2.refuses.lock().unwrap() = Some(Refusal::new("outcome_unknown", "it broke"));
     assert_eq!(world.call(None, "conf.e.f"), Err("outcome_unknown"));
+}
+
+#[test]
+fn a_leaf_of_no_session_is_called_where_its_owner_is_connected() {
+    let world = World::new(Role::Leads);
+    world.put("conf.f", "\"%svc.f\"").unwrap();
+    world.put("oper1.f", "\"%svc.f\"").unwrap();
+    world.set_home("oper1", "r1");
+    let (r1, r2) = (world.link("r1"), world.link("r2"));
+    assert_eq!(world.call(None, "conf.f"), Err("no_owner"));
+    r2.serves.lock().unwrap().push(id("svc"));
+    for at in ["conf.f", "oper1.f"] {
+        for origin in [None, Some("r1")] {
+            assert_eq!(world.call(origin, at), Ok("7".into()), "{at} {origin:?}");
+            assert_eq!((r1.said().len(), r2.said().len()), (0, 1));
+        }
+    }
+    assert_eq!(world.call(Some("r2"), "conf.f"), Err("no_owner"), "never back");
+    let _svc = world.join("svc");
+    assert_eq!(world.call(None, "conf.f"), Ok("asked".into()), "who is here comes first");
+}
+
+#[test]
+fn a_local_tells_when_its_sessions_come_and_go() {
+    let world = World::local();
+    let link = world.link("g");
+    let (session, _outbox) = world.join("a");
+    world.hub.leave(session);
+    assert_eq!(*link.told_sessions.lock().unwrap(), 2);
+    let world = World::global();
+    let link = world.link("r1");
+    let _session = world.join("a");
+    assert_eq!(*link.told_sessions.lock().unwrap(), 0, "nobody asks a global");
 }
 
 #[test]

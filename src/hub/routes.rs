@@ -1,4 +1,4 @@
-//! What goes over links: writes to their home, reads that must be fresh, calls, messages, and who is linked.
+//! What goes over links, but for calls: writes to their home, reads that must be fresh, messages, and who is linked.
 //!
 //! A local server has one link, which leads to the global; the global has one to each local. Nothing goes back over the
 //! link that it came by, and a local passes nothing on: so nothing goes round.
@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::links::{GlobalInfo, Links};
 use super::state::Globals;
-use super::{Frame, Hub, LinkInfo, LinkedRoot, Remote, RpcError, Scope, owner_of};
+use super::{Frame, Hub, LinkInfo, LinkedRoot, Remote, Scope};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::message;
 use crate::path::{Key, Path};
 use crate::store::{Away, Channel, Error, Expect, Home, Op, Receipt, SessionId, Transaction, View};
 use crate::system::now_ms;
-use crate::tree::Kind;
 use crate::value::Value;
 
 /// The most roots of other homes that one fresh read may wait for.
@@ -146,7 +145,7 @@ impl Hub {
     }
 
     /// The link that leads to the home of a root, or the refusal that says why there's none.
-    fn link_to(&self, root: &Key, home: Option<&TegaId>) -> Result<Arc<dyn Remote>, Refusal> {
+    pub(super) fn link_to(&self, root: &Key, home: Option<&TegaId>) -> Result<Arc<dyn Remote>, Refusal> {
         let links = self.links();
         let found = match (links.is_local(), home) {
             (true, _) => links.uplink(),
@@ -370,118 +369,6 @@ impl All {
         if let Some(done) = done {
             done(outcome);
         }
-    }
-}
-
-/// Where a call goes.
-enum Callee {
-    /// To the newest session of this owner, here.
-    Here(TegaId),
-    There(Arc<dyn Remote>),
-}
-
-/// Calls.
-impl Hub {
-    /// Calls the RPC leaf at `path`; `arguments` is `{"args":[…],"kwargs":{…}}`. `done` is called once, from any thread:
-    /// with the result, or with the reason why there's none, at the latest when the time limit is over.
-    pub fn call(
-        &self,
-        caller: Option<&TegaId>,
-        path: &Path,
-        arguments: &Value,
-        done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
-    ) {
-        self.call_by(None, caller, path, arguments, done);
-    }
-
-    /// As [`Hub::call`], for a call that came over the link to `origin` and never goes back there.
-    pub fn call_by(
-        &self,
-        origin: Option<&TegaId>,
-        caller: Option<&TegaId>,
-        path: &Path,
-        arguments: &Value,
-        done: impl FnOnce(Result<Value, RpcError>) + Send + 'static,
-    ) {
-        match self.callee(origin, path) {
-            Ok(Callee::Here(owner)) => self.call_owner(&owner, caller, path, arguments, Box::new(done)),
-            Ok(Callee::There(remote)) => {
-                let caller = caller.unwrap_or(self.own_id());
-                let time = self.shared.call_time;
-                let done = move |outcome: Result<Value, Refusal>| {
-                    done(outcome.map_err(|refusal| RpcError::Remote(Box::new(refusal))));
-                };
-                remote.call(caller, path, arguments, time, Box::new(done));
-            }
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    fn callee(&self, origin: Option<&TegaId>, path: &Path) -> Result<Callee, RpcError> {
-        let not_rpc = || RpcError::NotRpc { path: path.clone() };
-        let Some(root) = path.root() else { return Err(not_rpc()) };
-        let leaf = {
-            let view = self.shared.store.view();
-            match view.node(path).map(|node| (node.kind, node.stamp)) {
-                Some((Kind::Leaf(Value::Text(text)), stamp)) => Some((owner_of(text), stamp.is_ephemeral())),
-                Some(_) => Some((None, false)),
-                None => None,
-            }
-        };
-        // Not asked within the `match` below, which would hold the lock to its end.
-        let is_local = self.links().is_local();
-        let home = self.shared.store.home(root);
-        let away = match &home {
-            Ok(Home::Away(home)) => Some(home.clone()),
-            _ => None,
-        };
-        let is_ours = matches!(home, Ok(Home::Here)) && self.shared.store.view().root(root).is_some();
-        let (owner, ephemeral) = match leaf {
-            Some((Some(owner), ephemeral)) => (Some(owner), ephemeral),
-            Some((None, _)) => return Err(not_rpc()),
-            // What isn't seen here may be beyond, but not in a root that this server is the home of.
-            None if is_local && origin.is_none() && !is_ours => (None, false),
-            None => return Err(not_rpc()),
-        };
-        let behind =
-            if ephemeral { self.link_owning(path, away.as_ref().and_then(Option::as_ref)) } else { None };
-        if let (Some(owner), None) = (&owner, &behind)
-            && self.newest(owner).is_some()
-        {
-            return Ok(Callee::Here(owner.clone()));
-        }
-        let no_owner = || match &owner {
-            Some(owner) => RpcError::NoOwner { path: path.clone(), owner: owner.to_string() },
-            None => not_rpc(),
-        };
-        let remote = match (behind, is_local) {
-            (Some(remote), _) => remote,
-            (None, true) if origin.is_some() => return Err(no_owner()),
-            (None, true) => {
-                self.link_to(root, None).map_err(|refusal| RpcError::Remote(Box::new(refusal)))?
-            }
-            (None, false) => match away {
-                Some(home) => self
-                    .link_to(root, home.as_ref())
-                    .map_err(|refusal| RpcError::Remote(Box::new(refusal)))?,
-                None => return Err(no_owner()),
-            },
-        };
-        if Some(remote.tega_id()) == origin { Err(no_owner()) } else { Ok(Callee::There(remote)) }
-    }
-
-    /// The link behind which the session lives that put the ephemeral node at or above a path. The one to the root's
-    /// home is asked first.
-    fn link_owning(&self, path: &Path, home: Option<&TegaId>) -> Option<Arc<dyn Remote>> {
-        let lease = (1..=path.len()).rev().find_map(|len| {
-            let above = path.prefix(len);
-            self.shared.store.ephemeral(&above).into_iter().find(|lease| lease.path == above)
-        })?;
-        let first = home.and_then(|home| self.link(home)).filter(|remote| remote.owns(lease.session));
-        first.or_else(|| {
-            let live = self.links().live();
-            live.into_iter().find(|remote| remote.owns(lease.session))
-        })
     }
 }
 

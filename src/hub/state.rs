@@ -11,7 +11,7 @@ use super::{Dialect, HubStatus, Joining, Limits, Outbox, RpcError, Scope, Sessio
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;
-use crate::store::{Channel, Event, SessionId};
+use crate::store::{Channel, SessionId};
 use crate::token::Access;
 use crate::tree::ChannelPattern;
 use crate::value::Value;
@@ -347,19 +347,21 @@ impl State {
         &mut self,
         owner_id: &TegaId,
         path: &Path,
+        time: Duration,
         done: Done,
     ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
         match self.newest(owner_id) {
-            Some(owner) => self.begin_call_at(owner, path, done),
+            Some(owner) => self.begin_call_at(owner, path, time, done),
             None => Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done)),
         }
     }
 
-    /// As [`State::begin_call`], for this very session.
+    /// As [`State::begin_call`], for this very session. `time`: how long it may take, the limit's at most.
     pub(super) fn begin_call_at(
         &mut self,
         owner: SessionId,
         path: &Path,
+        time: Duration,
         done: Done,
     ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
         let Some(entry) = self.sessions.get_mut(&owner) else {
@@ -382,7 +384,7 @@ impl State {
         entry.waiting += 1;
         entry.rpcs += 1;
         let outbox = entry.outbox.clone();
-        let deadline = self.clock + self.limits.call_time;
+        let deadline = self.clock + time.min(self.limits.call_time);
         let call = Call { owner, owner_id, path: path.clone(), deadline, done };
         self.calls.insert(seq, call);
         Ok((seq, outbox))
@@ -491,67 +493,5 @@ impl State {
         }
         let global = self.subs().filter(|(_, sub)| sub.scope == Scope::Global).count();
         assert_eq!(global, self.globals.values().map(|(count, _)| count).sum::<usize>());
-    }
-}
-
-/// Notifications as they were last encoded. Many sessions that listen to the same channels and may read the same share
-/// one frame.
-#[derive(Default)]
-pub(crate) struct Fanout {
-    kept: Vec<Kept>,
-    next: usize,
-}
-
-struct Kept {
-    /// Held, so that its address can't be that of another event.
-    event: Arc<Event>,
-    channels: Arc<str>,
-    dialect: Dialect,
-    /// Of it only what may be read matters: whoever may read the same can share the frame.
-    access: Access,
-    /// `None`: these channels see nothing of the event.
-    frame: Option<Arc<str>>,
-}
-
-impl Fanout {
-    /// As many different subscriptions as a commit is likely to meet at once.
-    const KEPT: usize = 8;
-
-    /// The frame for these channels, where it was made before.
-    pub(crate) fn get(
-        &self,
-        event: &Arc<Event>,
-        channels: &str,
-        dialect: Dialect,
-        access: &Access,
-    ) -> Option<Option<Arc<str>>> {
-        let same = |k: &&Kept| {
-            Arc::ptr_eq(&k.event, event)
-                && k.dialect == dialect
-                && *k.channels == *channels
-                && k.access.readable() == access.readable()
-        };
-        self.kept.iter().find(same).map(|kept| kept.frame.clone())
-    }
-
-    /// Keeps a frame in place of the oldest.
-    pub(crate) fn put(
-        &mut self,
-        event: Arc<Event>,
-        channels: Arc<str>,
-        dialect: Dialect,
-        access: Access,
-        frame: Option<Arc<str>>,
-    ) {
-        let kept = Kept { event, channels, dialect, access, frame };
-        match self.kept.get_mut(self.next) {
-            Some(place) => *place = kept,
-            None => self.kept.push(kept),
-        }
-        self.next = (self.next + 1) % Fanout::KEPT;
-    }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Fanout::default();
     }
 }

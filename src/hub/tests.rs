@@ -3,6 +3,9 @@ use std::task::{Wake, Waker};
 
 use super::*;
 
+/// As long as calls may take by the limits.
+const LONG: Duration = Duration::from_secs(3_600);
+
 /// Counts how often a task would have been woken.
 #[derive(Default)]
 struct Woken(AtomicU32);
@@ -68,7 +71,7 @@ impl World {
         let answers = self.answers.clone();
         let done: Done = Box::new(move |answer| answers.lock().unwrap().push(answer));
         let path = Path::parse("r.f").unwrap();
-        let begun = self.state.begin_call(&id(owner), &path, done);
+        let begun = self.state.begin_call(&id(owner), &path, LONG, done);
         self.state.check();
         begun.map(|(seq, _)| seq).map_err(|(error, _)| error)
     }
@@ -167,6 +170,10 @@ fn a_call_ends_after_its_time_or_at_once_when_its_owner_leaves() {
     world.state.check();
     assert!(matches!(&world.answers()[..], [Err(RpcError::Gone { owner, .. })] if owner == "a"));
     assert_eq!(world.state.status().rpcs_waiting, 1, "that of b still waits");
+    // A caller may have less time.
+    let path = Path::parse("r.f").unwrap();
+    assert!(world.state.begin_call(&id("b"), &path, Duration::from_secs(2), Box::new(|_| ())).is_ok());
+    assert_eq!(world.state.tick(Duration::from_secs(2)).len(), 1);
 }
 
 use state::Call;
@@ -201,7 +208,7 @@ fn a_seq_is_never_that_of_an_open_call_and_wraps_where_the_original_does() {
 
 impl World {
     fn call_and_forget(&mut self) -> u32 {
-        let begun = self.state.begin_call(&id("a"), &Path::TOP, Box::new(|_| ()));
+        let begun = self.state.begin_call(&id("a"), &Path::TOP, LONG, Box::new(|_| ()));
         let seq = begun.map(|(seq, _)| seq).map_err(|(error, _)| error).unwrap();
         self.state.end_call(SessionId(1), seq).unwrap();
         seq

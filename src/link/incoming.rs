@@ -79,6 +79,10 @@ impl Work {
                 said.put.retain(|leased| self.access.may_write(&leased.path));
                 locked(&link.received).take(&self.context.store, &self.roots, said);
             }
+            Frame::Sessions { body } => {
+                let ids = link::body::read_sessions(body).map_err(refused)?;
+                *locked(&link.sessions) = ids.into_iter().collect();
+            }
             // Replication has taken the others.
             _ => {}
         }

@@ -54,6 +54,8 @@ pub(super) struct Found {
     pub(super) feed: bool,
     /// Ephemeral nodes may have changed.
     pub(super) presence: bool,
+    /// Sessions of this server came or went.
+    pub(super) sessions: bool,
     /// Something that the other end listens to may have changed.
     pub(super) listening: bool,
     /// The other end is to show that it lives.
@@ -158,6 +160,11 @@ impl Mailbox {
     /// Ephemeral nodes may have changed.
     pub(super) fn presence(&self) {
         self.flag(|found| &mut found.presence);
+    }
+
+    /// Sessions of this server came or went.
+    pub(super) fn sessions(&self) {
+        self.flag(|found| &mut found.sessions);
     }
 
     /// Something that the other end listens to may have changed.

@@ -5,10 +5,11 @@
 //! ending the session removes exactly that node, and only if it still stands. It outlives its link for the grace
 //! period: a link that comes back in time finds its nodes in place, and nothing flickers.
 //!
-//! Presence is a lease and not a commit. It may overtake the commits of its own roots: a node that something stands in
-//! the way of is tried again whenever commits were applied. Where there's no room it is passed over.
+//! Presence is a lease and not a commit: a node that the store refuses is passed over. Where it's refused for now
+//! (something stands in its way, too much waits), it's put again every second ([`Received::retry`]) until it stands or
+//! is gone at the other end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::remote::locked;
@@ -25,8 +26,8 @@ const FRAME: usize = 64 << 10;
 /// The most nodes that one link may keep at the other end.
 pub(super) const MAX_NODES: usize = 10_000;
 
-/// The most of them that are kept to be tried again, since something is in their way.
-const MAX_MISSED: usize = 1_000;
+/// How many nodes that were refused are put again at once.
+const RETRIES: usize = 256;
 
 /// What the other end has been told.
 #[derive(Default)]
@@ -109,29 +110,39 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// A node of one of the other end's sessions.
-struct Stood {
+/// A node of a session at the other end.
+struct Standing {
     owner: TegaId,
-    /// The one that stands for that session here.
     session: SessionId,
-    /// Which put was the last one.
-    put: u64,
+    /// Of its last put: an older one isn't tried again.
+    number: u64,
 }
 
-/// Whether what refused a node may be gone when more commits are applied.
-fn may_pass(error: &Error) -> bool {
-    !matches!(error, Error::TooLarge { .. } | Error::NoSession { .. } | Error::NoHome { .. } | Error::Closed)
+/// A node that is to be put again.
+struct Put {
+    path: Path,
+    value: Value,
+    number: u64,
+}
+
+/// Whether what was refused so may be taken later.
+fn is_for_now(error: &Error) -> bool {
+    use Error::*;
+    matches!(
+        error,
+        Busy | Ephemeral { .. } | Conflict { .. } | TooLarge { .. } | ReadOnly { .. } | NoSpace { .. }
+    )
 }
 
 /// The nodes of the other end's sessions.
 #[derive(Default)]
 pub(super) struct Received {
-    nodes: BTreeMap<Path, Stood>,
+    nodes: BTreeMap<Path, Standing>,
     sessions: BTreeSet<SessionId>,
-    /// The last put of all.
+    /// The number of the last put.
     last: u64,
-    /// Nodes that something was in the way of, with their puts.
-    missed: Arc<Mutex<BTreeMap<Path, (u64, Value)>>>,
+    /// Nodes that were refused for now; the store's thread adds to them. At most one for each put of a node.
+    refused: Arc<Mutex<VecDeque<Put>>>,
     /// While the whole set comes: the nodes of the old one that weren't in it yet.
     unconfirmed: Option<BTreeSet<Path>>,
 }
@@ -174,39 +185,45 @@ impl Received {
             }
         };
         self.last += 1;
-        self.nodes.insert(path.clone(), Stood { owner, session, put: self.last });
-        self.stand(store, path, value);
+        let number = self.last;
+        self.nodes.insert(path.clone(), Standing { owner, session, number });
+        self.submit(store, Put { path, value, number }, true);
     }
 
-    /// Has the store put a node.
-    fn stand(&self, store: &Store, path: Path, value: Value) {
-        let Some(Stood { owner, session, put }) = self.nodes.get(&path) else { return };
-        let (put, missed, again) = (*put, self.missed.clone(), value.clone());
-        let transaction = Transaction { session: Some(*session), ..Transaction::new(Some(owner.clone())) };
-        store.submit(transaction.put_ephemeral(path.clone(), value), move |outcome| {
+    /// Puts a node, if that is still its last word; `told`: that it's refused is worth a line of the log.
+    fn submit(&self, store: &Store, put: Put, told: bool) {
+        let Some(node) = self.nodes.get(&put.path).filter(|node| node.number == put.number) else { return };
+        let transaction =
+            Transaction { session: Some(node.session), ..Transaction::new(Some(node.owner.clone())) };
+        let refused = self.refused.clone();
+        store.submit(transaction.put_ephemeral(put.path.clone(), put.value.clone()), move |outcome| {
             let Err(error) = outcome else { return };
-            log::info!("an ephemeral node of the other end can't stand at {path}: {error}");
-            let mut missed = locked(&missed);
-            if may_pass(&error) && missed.len() < MAX_MISSED {
-                missed.insert(path, (put, again));
+            if told {
+                log::info!("an ephemeral node of the other end can't stand at {}: {error}", put.path);
+            }
+            if is_for_now(&error) {
+                locked(&refused).push_back(put);
             }
         });
     }
 
-    /// Tries again what something was in the way of: a commit was applied, and may have taken it away.
-    pub(super) fn retry(&mut self, store: &Store) {
-        let missed = std::mem::take(&mut *locked(&self.missed));
-        for (path, (put, value)) in missed {
-            if self.nodes.get(&path).is_some_and(|stood| stood.put == put) {
-                self.stand(store, path, value);
-            }
+    /// Puts those again that were refused for now, some of them at a time. To be called about once a second.
+    pub(super) fn retry(&self, store: &Store) {
+        // Taken out first: those that are refused at once come back.
+        let again: Vec<Put> = {
+            let mut refused = locked(&self.refused);
+            let count = refused.len().min(RETRIES);
+            refused.drain(..count).collect()
+        };
+        for put in again {
+            self.submit(store, put, false);
         }
     }
 
     fn remove(&mut self, store: &Store, path: &Path) {
-        if let Some(stood) = self.nodes.remove(path) {
-            self.sessions.remove(&stood.session);
-            store.end_session(stood.session);
+        if let Some(node) = self.nodes.remove(path) {
+            self.sessions.remove(&node.session);
+            store.end_session(node.session);
         }
     }
 
@@ -216,7 +233,7 @@ impl Received {
             store.end_session(session);
         }
         self.nodes.clear();
-        locked(&self.missed).clear();
+        locked(&self.refused).clear();
     }
 
     /// The sessions that stand for some at the other end.
@@ -231,7 +248,7 @@ impl Received {
 
     /// Whose nodes they are, each ID once, in order.
     pub(super) fn owners(&self) -> Vec<TegaId> {
-        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|stood| &stood.owner).collect();
+        let owners: BTreeSet<&TegaId> = self.nodes.values().map(|node| &node.owner).collect();
         owners.into_iter().cloned().collect()
     }
 
@@ -387,22 +404,28 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_overtook_the_commit_that_makes_room_for_it_stands_after_it() {
+    fn a_node_that_is_refused_for_now_is_put_again_with_its_last_value_until_it_stands_or_is_gone() {
         let (mut r1, mut g) = (End::new(), End::new());
-        g.store.commit(Transaction::new(None).put("a.p".parse().unwrap(), Value::from(9))).unwrap();
-        let x = r1.session("x");
-        r1.put(x, "a.p", Value::from(1));
+        let (x, y) = (r1.session("x"), g.session("y"));
+        r1.put(x, "a.p.q", Value::from(1));
+        r1.put(x, "a.r.q", Value::from(1));
+        g.put(y, "a.p", Value::from(0));
+        g.put(y, "a.r", Value::from(0));
         carry(&mut r1, &mut g);
-        r1.put(x, "a.p", Value::from(2));
-        carry(&mut r1, &mut g);
-        assert_eq!(g.shown(), "");
         g.received.retry(&g.store);
-        assert_eq!(g.shown(), "", "it's still in the way");
+        assert_eq!(g.shown(), "a.p=0 of y, a.r=0 of y");
+        r1.put(x, "a.p.q", Value::from(2));
+        carry(&mut r1, &mut g);
         g.store.commit(Transaction::new(None).delete("a.p".parse().unwrap())).unwrap();
+        g.settle();
         g.received.retry(&g.store);
-        assert_eq!(g.shown(), "a.p=2 of x");
-        // Nothing is left to be tried, and what ended isn't.
-        assert!(locked(&g.received.missed).is_empty());
+        assert_eq!(g.shown(), "a.p.q=2 of x, a.r=0 of y");
+        r1.store.end_session(x);
+        carry(&mut r1, &mut g);
+        g.store.end_session(y);
+        g.settle();
+        g.received.retry(&g.store);
+        assert_eq!(g.shown(), "");
     }
 
     #[test]

@@ -178,6 +178,12 @@ impl Register {
         self.shared.less_away(self.shared.away.load(Ordering::Relaxed) / 16);
         let now = Instant::now();
         let mut inner = locked(&self.shared.inner);
+        let all: Vec<_> = inner.live.values().map(|live| live.received.clone()).collect();
+        drop(inner);
+        for received in all {
+            locked(&received).retry(&self.shared.store);
+        }
+        inner = locked(&self.shared.inner);
         if inner.lingering.is_empty() {
             return;
         }

@@ -1,5 +1,6 @@
 //! A link as the hub sees it: requests go in from any thread, and how it is doing can be asked at any time.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub(super) struct Link {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) requests: Mutex<Requests>,
     pub(super) received: Arc<Mutex<Received>>,
+    /// Who has a session at the other end, as it said last.
+    pub(super) sessions: Mutex<BTreeSet<TegaId>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -142,13 +145,30 @@ impl Remote for Link {
         locked(&self.received).owns(session)
     }
 
+    /// Who could have put the leaf from there may serve it there, and so may whom its token lets act as the owner.
+    fn serves(&self, owner: &TegaId, path: &Path) -> bool {
+        let is_there = locked(&self.sessions).contains(owner);
+        let may_serve = || self.access.may_write(path) || self.access.may_act_as(owner);
+        let is_carried = || {
+            let machine = &locked(&self.state).machine;
+            path.root().is_some_and(|root| machine.follows().contains(root) || machine.sends().contains(root))
+        };
+        is_there && may_serve() && is_carried()
+    }
+
+    fn sessions_changed(&self) {
+        self.mailbox.sessions();
+    }
+
     fn end(&self, reason: &str) {
         let code = super::Code::HomesChanged.number();
         self.mailbox.end(End { code, reason: reason.into() });
     }
 
     fn info(&self) -> LinkInfo {
-        let sessions = locked(&self.received).owners();
+        let mut sessions = locked(&self.sessions).clone();
+        sessions.extend(locked(&self.received).owners());
+        let sessions = sessions.into_iter().collect();
         let now = self.clock.ms();
         let state = locked(&self.state);
         let machine = &state.machine;

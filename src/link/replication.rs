@@ -285,7 +285,11 @@ impl Replication {
             }
             // The driver has them.
             Frame::Write { .. } | Frame::Fresh { .. } | Frame::Call { .. } | Frame::Done { .. } => {}
-            Frame::Publish { .. } | Frame::Listen { .. } | Frame::Notify { .. } | Frame::Presence { .. } => {}
+            Frame::Publish { .. }
+            | Frame::Listen { .. }
+            | Frame::Notify { .. }
+            | Frame::Presence { .. }
+            | Frame::Sessions { .. } => {}
         }
         self.handed_over()
     }

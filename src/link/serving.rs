@@ -1,11 +1,13 @@
 //! Requests of the other end: each is checked against its token, done here, and answered once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::mailbox::Mailbox;
 use super::work::Context;
 use crate::api::error::Refusal;
 use crate::commit::{Incarnation, TegaId};
+use crate::hub::Caller;
 use crate::message::body::{write_receipt, write_roots};
 use crate::message::link;
 use crate::path::{Key, Path};
@@ -26,7 +28,7 @@ impl Serving<'_> {
     fn open(&self, seq: u32) -> Option<impl FnOnce(Result<String, Refusal>) + Send + 'static> {
         let mailbox = self.mailbox.clone();
         let answer = move |outcome: Result<String, Refusal>| {
-            let body = outcome.unwrap_or_else(|refusal| refusal.to_json());
+            let body = outcome.unwrap_or_else(|refusal| link::body::refused(&refusal));
             mailbox.answer(link::done(seq, &body));
         };
         if self.mailbox.serve() {
@@ -112,8 +114,10 @@ impl Serving<'_> {
         }
         match link::body::read_call(body) {
             Err(refusal) => answer(Err(refusal)),
-            Ok((arguments, _)) => {
-                self.context.hub.call_by(Some(self.peer), by, path, &arguments, move |outcome| {
+            Ok((arguments, ms)) => {
+                let time = Some(Duration::from_millis(ms));
+                let from = Caller { origin: Some(self.peer), tega_id: by, time };
+                self.context.hub.call_by(from, path, &arguments, move |outcome| {
                     answer(match outcome {
                         Ok(value) => Ok(link::body::result(&value)),
                         Err(error) => Err(error.into()),

@@ -143,6 +143,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if found.feed {
             self.work.feed_woken();
         }
+        if found.sessions {
+            self.work.sessions_woken();
+        }
         if found.presence {
             self.work.presence_woken();
         }

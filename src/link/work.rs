@@ -73,6 +73,8 @@ pub(super) struct Work {
     watch: Option<Watch>,
     /// There may be ephemeral nodes to tell of.
     dirty: bool,
+    /// There may be sessions to tell of: a local's, to its global.
+    sessions: bool,
     pub(super) listening: Option<Box<Listening>>,
     ended: Option<String>,
 }
@@ -137,6 +139,7 @@ impl Work {
             sending: Sending::default(),
             watch: None,
             dirty: false,
+            sessions: false,
             listening: None,
             ended: None,
         }
@@ -283,7 +286,9 @@ impl Work {
             mailbox: self.mailbox.clone(),
             requests: Mutex::new(Requests::new(peer.clone())),
             received: place.received.clone(),
+            sessions: Mutex::default(),
         });
+        self.sessions = self.context.hub.global().is_some();
         self.place = Some(place);
         self.roots = served.iter().cloned().chain(sends).collect();
         self.watch_presence();
@@ -371,13 +376,18 @@ impl Work {
         }
     }
 
+    /// Sessions of this server came or went.
+    pub(super) fn sessions_woken(&mut self) {
+        self.sessions = self.link.is_some();
+    }
+
     /// Queues what is to be sent, as long as nothing waits. False: there's more.
     pub(super) fn pump(&mut self) -> Result<bool, End> {
         for _ in 0..SHARE {
             if !self.queue.is_empty() {
                 return Ok(true);
             }
-            if !self.pump_feed()? && !self.pump_presence() {
+            if !self.pump_feed()? && !self.pump_sessions() && !self.pump_presence() {
                 return Ok(true);
             }
         }
@@ -408,6 +418,15 @@ impl Work {
             },
         };
         self.input(input).map(|()| true)
+    }
+
+    fn pump_sessions(&mut self) -> bool {
+        let told = std::mem::take(&mut self.sessions);
+        if told {
+            let text = link::sessions(&self.context.hub.ids());
+            self.queue.push_back(Out { seq: None, text });
+        }
+        told
     }
 
     fn pump_presence(&mut self) -> bool {

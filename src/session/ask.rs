@@ -9,7 +9,7 @@ use super::machine::Step;
 use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
-use crate::hub::{Dialect, Frame, Hub, Outbox, Scope};
+use crate::hub::{Caller, Dialect, Frame, Hub, Outbox, Scope};
 use crate::message::body::{self, Ask, Get, Subscribe, Writes};
 use crate::message::{self, ChannelName, Kind, entry};
 use crate::path::{Key, Path};
@@ -263,9 +263,8 @@ impl Asking<'_> {
         let origin = live.legacy.as_ref().map(|_| &live.tega_id);
         let caller = origin.and(tega_id).and_then(|id| TegaId::new(id).ok());
         let caller = caller.as_ref().filter(|id| *id != self.hub.own_id()).unwrap_or(&live.tega_id);
-        self.hub.call_by(origin, Some(caller), &path, &arguments, move |result| {
-            answer(result.map_err(Refusal::from))
-        });
+        let from = Caller { origin, tega_id: Some(caller), time: None };
+        self.hub.call_by(from, &path, &arguments, move |result| answer(result.map_err(Refusal::from)));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
-use tega::cli::flags::VERBS;
+use tega::cli::verbs::VERBS;
 
 use crate::server::{Scratch, Server, ok, run, tega, tega_command};
 use crate::wire::{Ws, http, json};

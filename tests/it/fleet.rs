@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tega::value::Value;
 
-use crate::proxy::Proxy;
-use crate::server::{Scratch, Server, eventually, run, serve_args, tega_command};
-use crate::wire::{Answer, Frame, Ws, http, http_unix};
+use crate::proxy::{Proxy, Side};
+use crate::server::{Scratch, Server, eventually, run, serve_args, tega, tega_command};
+use crate::wire::{Answer, Frame, Http, Ws, http, http_unix};
 
 /// A global server, and a local one behind a proxy.
 struct Fleet {
@@ -144,11 +144,106 @@ fn a_retry_of_a_forwarded_write_happens_once() {
     assert_eq!(direct.header("tega-version"), first.header("tega-version"));
 }
 
+/// What ends a link while a write's answer is on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Dies {
+    Link,
+    Local,
+    Global,
+}
+
+impl Fleet {
+    fn server(&mut self, id: Dies) -> &mut Server {
+        if id == Dies::Local { &mut self.local } else { &mut self.global }
+    }
+
+    fn ends(&mut self, dies: Dies) {
+        match dies {
+            Dies::Link => self.proxy.down(true),
+            server => self.server(server).kill(),
+        }
+    }
+
+    fn mends(&mut self, dies: Dies) {
+        self.proxy.lose(None);
+        if dies != Dies::Link {
+            self.server(dies).restart();
+        }
+        self.lay();
+    }
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_unknown_and_its_retry_gives_the_first_version_everywhere() {
+    let mut fleet = Fleet::start(&[]);
+    for (path, writer, home, side) in [
+        ("/config-r1/n", Dies::Local, Dies::Global, Side::Server),
+        ("/op-r1/n", Dies::Global, Dies::Local, Side::Client),
+    ] {
+        for (round, dies) in [Dies::Link, Dies::Local, Dies::Global].into_iter().enumerate() {
+            let root = path.split('/').nth(1).unwrap();
+            let (key, value) = (format!("{root}-{round}"), round.to_string());
+            let (line, headers) = (format!("PUT {path}"), [("Idempotency-Key", key.as_str())]);
+            let mut client = Http::unix(fleet.server(writer));
+            fleet.proxy.lose(Some(side));
+            let first = std::thread::scope(|scope| {
+                let asked = scope.spawn(|| client.call(&line, &headers, value.as_bytes()));
+                shows(fleet.server(home), path, &value);
+                fleet.ends(dies);
+                asked.join().unwrap()
+            });
+            match first {
+                Ok(answer) => {
+                    assert_eq!((answer.status, answer.code().as_str()), (504, "outcome_unknown"), "{dies:?}");
+                }
+                Err(_) => assert_eq!(dies, writer, "the connection breaks with its server only"),
+            }
+            fleet.mends(dies);
+            let version = |server: &mut Server| {
+                let node = http_unix(server, &format!("GET {path}"), &[], "");
+                node.header("tega-version").map(str::to_string)
+            };
+            let once = version(fleet.server(home));
+            let told = once.as_ref().map(|version| format!("{root}={version}"));
+            assert!(told.is_some());
+            for server in [writer, home] {
+                let again = http_unix(fleet.server(server), &line, &headers, &value);
+                assert_eq!(again.status, 200, "{dies:?}: {}", again.text());
+                assert_eq!(again.header("tega-version").map(str::to_string), told, "{path} {dies:?}");
+                assert_eq!(version(fleet.server(server)), once, "{path} {dies:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_whose_answer_is_lost_says_that_the_outcome_is_unknown_and_how_to_repeat_it() {
+    let fleet = Fleet::start(&[]);
+    put(&fleet.local, "/config-r1/n", "0");
+    fleet.proxy.lose(Some(Side::Server));
+    let put = ["put", "config-r1.n", "1", "--request-id", "again"];
+    let (code, _, said) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| tega(&fleet.local, &put, ""));
+        shows(&fleet.global, "/config-r1/n", "1");
+        fleet.proxy.down(true);
+        asked.join().unwrap()
+    });
+    assert!(code == 6 && said.contains("--request-id again"), "{code} {said}");
+    fleet.proxy.lose(None);
+    fleet.lay();
+    for server in [&fleet.local, &fleet.global] {
+        assert_eq!(tega(server, &put, "").0, 0);
+        let root = http_unix(server, "GET /config-r1", &[], "");
+        assert_eq!(root.header("tega-version"), Some("1"), "nothing happened twice");
+    }
+}
+
 #[test]
 fn without_a_link_a_write_says_that_it_did_not_happen_and_since_when_there_is_none() {
     let fleet = Fleet::start(&[]);
     put(&fleet.local, "/config-r1/n", "1");
     put(&fleet.local, "/op-r1/n", "1");
+    shows(&fleet.global, "/op-r1/n", "1");
     fleet.cut();
     for (server, path, home) in [(&fleet.local, "/config-r1/n", "global"), (&fleet.global, "/op-r1/n", "r1")]
     {
@@ -241,6 +336,39 @@ fn a_call_finds_its_owner_behind_two_links() {
     let owner = server.join().unwrap();
     drop(owner);
     eventually("the function is gone everywhere", || get(&r2, "/config-r1/add").is_none());
+}
+
+#[test]
+fn a_function_that_stays_is_called_where_its_owner_is_connected() {
+    let fleet = Fleet::start(&[]);
+    let other = local("r2", &url_of(&fleet.proxy), &["--config", "config-r1"]);
+    eventually("the other is linked", || is_linked(&other));
+    put(&fleet.global, "/config-r1/add", "\"%worker.add\"");
+    for server in [&fleet.local, &other] {
+        shows(server, "/config-r1/add", "\"%worker.add\"");
+    }
+    let call = |server| http(server, "POST /_rpc?path=config-r1.add&tega_id=me", &[], "{}");
+    let code = |server| call(server).code();
+    assert_eq!((code(&other), code(&fleet.global)), ("no_owner".into(), "no_owner".into()));
+    let mut owner = Ws::session(&fleet.local, "worker", "local 2");
+    let sessions = || http_unix(&fleet.global, "GET /_sessions", &[], "").text().contains("worker");
+    eventually("the global knows where the owner is", sessions);
+    let serving = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let asked = owner.next();
+            let words: Vec<&str> = asked.lines().next().unwrap().split(' ').collect();
+            assert_eq!((words[0], words[2], words[4]), ("REQUEST", "RPC", "config-r1.add"), "{asked}");
+            owner.send(&format!("RESPONSE {} RPC worker\n{{\"result\":7}}", words[1]));
+        }
+    });
+    for server in [&other, &fleet.global, &fleet.local] {
+        let answer = call(server);
+        assert_eq!((answer.status, answer.text()), (200, "{\"result\":7}"));
+    }
+    // The owner's session ended with its thread.
+    serving.join().unwrap();
+    eventually("the owner is gone", || !sessions());
+    assert_eq!((code(&other), code(&fleet.global)), ("no_owner".into(), "no_owner".into()));
 }
 
 #[test]

@@ -194,6 +194,9 @@ fn its_operational_root_is_written_by_it_alone() {
     }
     assert_eq!(http(&server, "GET /_forwarders", &[], "").text(), r#"["local1"]"#);
     assert!(http(&server, "GET /_sessions", &[], "").text().contains("legacy"));
+    // What it notified was committed here: nobody has newer content.
+    let fresh = http(&server, "GET /op?fresh=true", &[], "");
+    assert_eq!((fresh.status, fresh.text()), (200, get(&server, "op").as_str()));
 
     // Another local can't have it, and who left comes back to it, even after a restart.
     drop(local);

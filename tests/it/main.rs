@@ -12,6 +12,7 @@ mod data;
 mod door;
 mod drivers;
 mod fleet;
+mod homes;
 mod layers;
 mod ledger;
 mod legacy;

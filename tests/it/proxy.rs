@@ -1,4 +1,5 @@
-//! A bad network: a TCP proxy on loopback that delays, stalls and cuts what goes through it, and whose target may move.
+//! A bad network: a TCP proxy on loopback that delays, stalls, loses and cuts what goes through it, and whose target may
+//! move.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,6 +15,15 @@ pub(crate) struct Proxy {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// An end of what goes through a proxy.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Side {
+    /// Who connected.
+    Client,
+    /// The target.
+    Server,
+}
+
 struct Shared {
     ended: AtomicBool,
     state: Mutex<State>,
@@ -27,6 +37,8 @@ struct State {
     /// Nothing passes before then.
     stalled_until: Instant,
     delay: Duration,
+    /// What this side says is lost.
+    lost: Option<Side>,
     /// New connections are refused.
     down: bool,
 }
@@ -41,6 +53,7 @@ impl Proxy {
             open: Vec::new(),
             stalled_until: Instant::now(),
             delay: Duration::ZERO,
+            lost: None,
             down: false,
         };
         let shared = Arc::new(Shared {
@@ -85,6 +98,11 @@ impl Proxy {
         self.shared.moved.notify_all();
     }
 
+    /// Loses whatever this side says from now on, until it's told otherwise; the connection stands.
+    pub(crate) fn lose(&self, side: Option<Side>) {
+        self.shared.state.lock().unwrap().lost = side;
+    }
+
     /// Delays every piece that passes by so much.
     pub(crate) fn delay(&self, delay: Duration) {
         self.shared.state.lock().unwrap().delay = delay;
@@ -119,12 +137,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         for stream in [&client, &server] {
             let _ = stream.set_nodelay(true);
         }
-        let both = [(&client, &server), (&server, &client)]
-            .map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap()));
+        let both = [(&client, &server, Side::Client), (&server, &client, Side::Server)]
+            .map(|(a, b, side)| (a.try_clone().unwrap(), b.try_clone().unwrap(), side));
         shared.state.lock().unwrap().open.extend([client, server]);
-        for (from, to) in both {
+        for (from, to, side) in both {
             let shared = shared.clone();
-            pumps.push(std::thread::spawn(move || pump(from, to, &shared)));
+            pumps.push(std::thread::spawn(move || pump(from, to, side, &shared)));
         }
     }
     for pump in pumps {
@@ -132,9 +150,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+fn pump(mut from: TcpStream, mut to: TcpStream, side: Side, shared: &Shared) {
     let mut buffer = [0; 16 << 10];
     while let Ok(got @ 1..) = from.read(&mut buffer) {
+        if shared.state.lock().unwrap().lost == Some(side) {
+            continue;
+        }
         if !pass(shared) || to.write_all(&buffer[..got]).is_err() {
             break;
         }

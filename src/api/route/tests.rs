@@ -90,6 +90,7 @@ fn table() -> Vec<(&'static str, Route)> {
         ("GET /_diff?root_oid=a&from=-2&to=5", Route::Diff { root: "a".into(), from: -2, to: Some(5) }),
         ("GET /_diff?root_oid=a&from=0", Route::Diff { root: "a".into(), from: 0, to: None }),
         ("GET /_pubsub", Route::PubSub),
+        ("GET /_link", Route::Link),
     ]
 }
 

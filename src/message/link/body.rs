@@ -292,10 +292,25 @@ pub fn read_call(text: &str) -> Result<(Value, u64), Refusal> {
     Ok((arguments.map_err(|error| Refusal::bad(error.to_string()))?, ms))
 }
 
+/// The body of a DONE that refuses: `{"error":{…},"status":N}`. A code may come with more than one status.
+pub fn refused(refusal: &Refusal) -> String {
+    let mut out = refusal.to_json();
+    // Into the object, as its last member.
+    out.pop();
+    let _ = write!(out, ",\"status\":{}}}", refusal.status);
+    out
+}
+
 /// Reads the body of a DONE: what was answered, or why it was refused.
 pub fn read_done(text: &str) -> Result<Value, Refusal> {
     let body = json(text)?;
+    let status = body.get("status").and_then(Value::as_int).and_then(|status| u16::try_from(status).ok());
     match Refusal::from_json(&body) {
+        // Of the other codes each has its status by itself.
+        Some(refusal) if refusal.code == "outcome_unknown" => Err(match status {
+            Some(status @ (409 | 503 | 504)) => Refusal { status, ..refusal },
+            _ => refusal,
+        }),
         Some(refusal) => Err(refusal),
         None => Ok(body),
     }
@@ -380,6 +395,30 @@ pub fn read_presence(text: &str) -> Result<Presence, BadFrame> {
         put: list("put")?.iter().map(leased).collect::<Result<_, _>>()?,
         gone: list("gone")?.iter().map(gone).collect::<Result<_, _>>()?,
     })
+}
+
+/// The most tega IDs of one SESSIONS; those beyond it can't be found over the link.
+pub const MAX_SESSIONS: usize = 1_000;
+
+pub(super) fn write_sessions(ids: &[TegaId], out: &mut String) {
+    let ids = ids.get(..MAX_SESSIONS).unwrap_or(ids);
+    write_all(['[', ']'], ids, out, |id, out| {
+        let _ = write!(out, "\"{id}\"");
+    });
+}
+
+/// Reads the body of a SESSIONS.
+pub fn read_sessions(text: &str) -> Result<Vec<TegaId>, BadFrame> {
+    let wanted = || format!("SESSIONS: a list of at most {MAX_SESSIONS} tega IDs wanted");
+    let body = json(text).or_else(|refusal| bad(refusal.message))?;
+    let Some(list) = body.as_list().filter(|list| list.items().len() <= MAX_SESSIONS) else {
+        return bad(wanted());
+    };
+    let id = |item: &Value| match item.as_str().map(TegaId::new) {
+        Some(Ok(id)) => Ok(id),
+        _ => bad(wanted()),
+    };
+    list.items().iter().map(id).collect()
 }
 
 /// The newest version of the grammar that both speak.

@@ -20,6 +20,7 @@
 //! | `LISTEN channel [True]`, `UNLISTEN channel [True]` | local | which channels its sessions listen to; `True`: a regex |
 //! | `NOTIFY channel True\|False⏎[entries]` | global | a change in roots that the link doesn't carry, for such a channel |
 //! | `PRESENCE⏎BODY` | both | ephemeral nodes: all of them, then what came and went |
+//! | `SESSIONS⏎[tega_id,…]` | local | who has a session there now, each once, [`MAX_SESSIONS`](body::MAX_SESSIONS) at most |
 //!
 //! STANDINGS is `{ROOT:["INCARNATION",VERSION,"DIGEST"]|null}`. A frame is [`MAX_MESSAGE`](super::MAX_MESSAGE) bytes
 //! at most. The bodies are in [`body`].
@@ -71,6 +72,7 @@ pub enum Frame<'a> {
     Listen { channel: ChannelName<'a>, on: bool },
     Notify { channel: ChannelName<'a>, entries: &'a str },
     Presence { body: &'a str },
+    Sessions { body: &'a str },
 }
 
 impl<'a> Frame<'a> {
@@ -125,6 +127,7 @@ impl<'a> Frame<'a> {
             "LISTEN" | "UNLISTEN" => Frame::Listen { channel: words.channel()?, on: command == "LISTEN" },
             "NOTIFY" => Frame::Notify { channel: words.channel()?, entries: body()? },
             "PRESENCE" => Frame::Presence { body: body()? },
+            "SESSIONS" => Frame::Sessions { body: body()? },
             other => return bad(format!("command {:?} isn't of a link's grammar", shown(other))),
         };
         match words.rest {
@@ -142,7 +145,7 @@ impl<'a> Frame<'a> {
             }
             Commit { .. } | Part { .. } | At { .. } | Ack { .. } | Resync { .. } => true,
             Write { .. } | Fresh { .. } | Call { .. } | Done { .. } => false,
-            Publish { .. } | Listen { .. } | Notify { .. } | Presence { .. } => false,
+            Publish { .. } | Listen { .. } | Notify { .. } | Presence { .. } | Sessions { .. } => false,
         }
     }
 }
@@ -357,6 +360,13 @@ pub fn notify(channel: &Channel, entries: &str) -> String {
     // Writing to a String can't fail.
     let flag = if regex { "True" } else { "False" };
     let _ = write!(out, "NOTIFY {} {flag}\n{entries}", channel_word(&channel.text(), regex));
+    out
+}
+
+/// `SESSIONS⏎[tega_id,…]`
+pub fn sessions(ids: &[TegaId]) -> String {
+    let mut out = String::from("SESSIONS\n");
+    body::write_sessions(ids, &mut out);
     out
 }
 

@@ -1,7 +1,10 @@
 //! The grammar of a link: what is written reads back, and what can't be read says what was wanted.
 
-use super::body::{MAX_ROOTS, read_call, read_done, read_presence, read_versions, read_write};
+use super::body::{
+    MAX_ROOTS, MAX_SESSIONS, read_call, read_done, read_presence, read_sessions, read_versions, read_write,
+};
 use super::*;
+use crate::api::error::Refusal;
 use crate::store::{Op, Standing, Transaction};
 use crate::tree::Version;
 use crate::value::Value;
@@ -77,6 +80,35 @@ fn every_frame_reads_back_from_what_it_is_written_as() {
     ] {
         assert_eq!(Frame::read(&text), Ok(frame), "{text}");
     }
+}
+
+#[test]
+fn whose_sessions_there_are_reads_back_and_is_bounded() {
+    let body = |text: &str| text.strip_prefix("SESSIONS\n").map(str::to_string).unwrap();
+    for ids in [vec![], vec![id("a"), id("b-1")]] {
+        let text = sessions(&ids);
+        assert!(matches!(Frame::read(&text), Ok(Frame::Sessions { .. })));
+        assert_eq!(read_sessions(&body(&text)), Ok(ids));
+    }
+    let many: Vec<TegaId> = (0..MAX_SESSIONS + 5).map(|n| id(&format!("s{n}"))).collect();
+    assert_eq!(read_sessions(&body(&sessions(&many))).unwrap(), many[..MAX_SESSIONS]);
+    let too_many = format!("[{}]", vec!["\"x\""; MAX_SESSIONS + 1].join(","));
+    for text in ["{}", "[1]", "[\"a b\"]", "[", &too_many] {
+        assert!(read_sessions(text).is_err(), "{text:.40}");
+    }
+}
+
+#[test]
+fn a_refusal_crosses_with_its_status() {
+    for status in [409, 503, 504] {
+        let refusal = Refusal { status, ..Refusal::new("outcome_unknown", "who \"knows\"") };
+        assert_eq!(read_done(&body::refused(&refusal)), Err(refusal));
+    }
+    let conflict = Refusal { expected: Some(1), actual: Some(2), ..Refusal::new("conflict", "no") };
+    assert_eq!(read_done(&body::refused(&conflict.clone().at(&path("a.b")))), Err(conflict.at(&path("a.b"))));
+    // What only another version could mean is passed over.
+    let strange = r#"{"error":{"code":"outcome_unknown","message":"x"},"status":200}"#;
+    assert_eq!(read_done(strange).unwrap_err().status, 504);
 }
 
 #[test]

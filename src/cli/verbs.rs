@@ -1,0 +1,273 @@
+//! The table of verbs: what each takes, and what is said of it.
+
+use super::flags::{Flag, Verb, VerbRow};
+
+/// Any number of arguments.
+const MANY: usize = usize::MAX;
+
+const REMOTE: &[Flag] = &[Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+
+const fn verb(
+    verb: Verb,
+    name: &'static str,
+    args: &'static str,
+    count: (usize, usize),
+    help: &'static str,
+    flags: &'static [Flag],
+    more: &'static str,
+) -> VerbRow {
+    VerbRow { verb, name, args, count, help, flags, more }
+}
+
+/// All verbs, in the order of the help.
+pub const VERBS: &[VerbRow] = &[
+    verb(Verb::Serve, "serve", "", (0, 0), "run the server", SERVE, SERVE_MORE),
+    verb(Verb::Get, "get", "[PATH]", (0, 1), "print a node: a scalar raw, a container as JSON", GET, ""),
+    verb(Verb::Put, "put", "PATH VALUE|-", (2, 2), "set a node", PUT, PUT_MORE),
+    verb(Verb::Del, "del", "PATH", (1, 1), "delete a node", WRITE, ""),
+    verb(Verb::Tx, "tx", "", (0, 0), "commit many operations from standard input as one", TX, TX_MORE),
+    verb(Verb::Watch, "watch", "PATH", (1, 1), "print changes as they come", WATCH, WATCH_MORE),
+    verb(Verb::Sub, "sub", "CHANNEL", (1, 1), "print messages of a channel as they come", SUB, ""),
+    verb(Verb::Pub, "pub", "CHANNEL MESSAGE|-", (2, 2), "send a message to a channel", PUB, ""),
+    verb(
+        Verb::Rpc,
+        "rpc",
+        "PATH [ARG…] [NAME=ARG…]",
+        (1, MANY),
+        "call a function of another program",
+        RPC,
+        "",
+    ),
+    verb(
+        Verb::Rollback,
+        "rollback",
+        "ROOT N",
+        (2, 2),
+        "make a kept version the present one; -1: one back",
+        REMOTE,
+        "",
+    ),
+    verb(Verb::History, "history", "ROOT", (1, 1), "who changed what when", TABLE, ""),
+    verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
+    verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
+    verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
+    verb(
+        Verb::Fleet,
+        "fleet",
+        "[TEGA_ID]",
+        (0, 1),
+        "the linked servers, and what both ends have; with TEGA_ID, all about one",
+        FLEET,
+        FLEET_MORE,
+    ),
+    verb(
+        Verb::Home,
+        "home",
+        "[ROOT [TEGA_ID]]",
+        (0, 2),
+        "which server may commit to which root; with TEGA_ID, move a root there",
+        HOME,
+        HOME_MORE,
+    ),
+    verb(Verb::Status, "status", "", (0, 0), "how the server is", TABLE, ""),
+    verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", REMOTE, ""),
+    verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
+    verb(Verb::Export, "export", "[PATH]", (0, 1), "print a tree so that import reads it", EXPORT, ""),
+    verb(
+        Verb::Import,
+        "import",
+        "[PATH] FILE…",
+        (0, MANY),
+        "put files as trees, a transaction for each",
+        IMPORT,
+        IMPORT_MORE,
+    ),
+    verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
+    verb(
+        Verb::Token,
+        "token",
+        "new NAME | list | remove NAME | legacy TEGA_ID",
+        (1, 2),
+        "make, show and remove the tokens that let others in",
+        TOKEN,
+        TOKEN_MORE,
+    ),
+    verb(
+        Verb::Bench,
+        "bench",
+        "[fleet]",
+        (0, 1),
+        "measure a server, or it with so many locals",
+        BENCH,
+        BENCH_MORE,
+    ),
+    verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
+    verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
+    verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
+];
+
+const SERVE: &[Flag] = &[
+    Flag::Data,
+    Flag::Id,
+    Flag::Listen,
+    Flag::Socket,
+    Flag::History,
+    Flag::Durability,
+    Flag::Insecure,
+    Flag::LogLevel,
+    Flag::Supervised,
+    Flag::Threads,
+    Flag::Plugins,
+    Flag::Global,
+    Flag::Config,
+    Flag::Operational,
+    Flag::PresenceGrace,
+    Flag::Private,
+    Flag::InsecureLink,
+    Flag::Tokens,
+    Flag::TokenFile,
+];
+const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
+The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
+$XDG_RUNTIME_DIR/tega.sock for others.\n\
+With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
+const GET: &[Flag] = &[
+    Flag::Json,
+    Flag::Yaml,
+    Flag::Flat,
+    Flag::Version,
+    Flag::Internal,
+    Flag::Regex,
+    Flag::Fresh,
+    Flag::Replaced,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const WRITE: &[Flag] =
+    &[Flag::IfVersion, Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const PUT: &[Flag] = &[
+    Flag::String,
+    Flag::Yaml,
+    Flag::IfVersion,
+    Flag::Ephemeral,
+    Flag::RequestId,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const PUT_MORE: &str = "A value that begins with { [ or \" must be JSON. Any other is a number, true, false, null, or else text.\n\
+- reads the value from standard input, where it must be JSON (or YAML with --yaml, or text with --string).";
+const TX: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TX_MORE: &str = "Each line of standard input is one operation; empty lines and lines that begin with # are passed over:\n\
+\x20 put PATH VALUE                  as in `tega put`; the value is the rest of the line\n\
+\x20 del PATH\n\
+\x20 if-version N put PATH VALUE     only if the node's version is N (-1: if it doesn't exist)\n\
+\x20 if-version N del PATH\n\
+\x20 PATH=JSON                       a line of `tega get --flat`\n\
+\x20 {\"put\": PATH, \"value\": …}       an operation as the WebSocket's COMMIT takes it";
+const WATCH: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Since,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change:\n\
+`put PATH VALUE` or `del PATH`.";
+const SUB: &[Flag] = &[
+    Flag::Json,
+    Flag::Regex,
+    Flag::Count,
+    Flag::Timeout,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const FLEET: &[Flag] =
+    &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\
+gone), its address, how many versions and how long replicas are behind, each root with its version here and there.\n\
+With --watch, --timeout ends it.";
+const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
+home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
+const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const EXPORT: &[Flag] = &[
+    Flag::Json,
+    Flag::Yaml,
+    Flag::Flat,
+    Flag::Version,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const IMPORT: &[Flag] = &[
+    Flag::Json,
+    Flag::Yaml,
+    Flag::Flat,
+    Flag::FromTega,
+    Flag::AsRestarted,
+    Flag::Data,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, NAME.flat holds PATH=JSON lines; a first argument that is no\n\
+file is the path to put the one file at. - reads standard input. PATH=JSON lines or roots that are more than one\n\
+transaction takes (10,000 operations, 1 MiB) are committed as several.";
+const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
+const TOKEN: &[Flag] = &[
+    Flag::Read,
+    Flag::Write,
+    Flag::Call,
+    Flag::Channels,
+    Flag::Admin,
+    Flag::As,
+    Flag::From,
+    Flag::Tokens,
+    Flag::Data,
+    Flag::Json,
+];
+const TOKEN_MORE: &str = "\
+new prints the secret once; the file keeps a salted hash of it. A running server reads the file again at SIGHUP, and\n\
+ends the sessions of tokens that are gone or changed. With a token file everybody over TCP must show a token, on\n\
+loopback too; the local socket needs none.\n\
+legacy lets an original server of this tega ID in from the addresses of --from, without a token: it knows none.";
+const BENCH: &[Flag] = &[
+    Flag::Own,
+    Flag::Locals,
+    Flag::Seconds,
+    Flag::Clients,
+    Flag::Depth,
+    Flag::Subscribers,
+    Flag::Only,
+    Flag::Transport,
+    Flag::Durability,
+    Flag::Data,
+    Flag::Json,
+    Flag::Url,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const BENCH_MORE: &str = "\
+It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
+of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
+after a cut.";
+
+/// The row of the verb of this name.
+pub fn verb_named(name: &str) -> Option<&'static VerbRow> {
+    VERBS.iter().find(|row| row.name == name)
+}
