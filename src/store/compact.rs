@@ -125,7 +125,7 @@ impl Contents {
                 let _ = write_string(root, &mut line);
                 let _ = write!(line, ":{version}");
             }
-            let _ = line.write_str("}]");
+            let _ = line.write_str(if outcome.followed { "},true]" } else { "}]" });
             if line.len() > LINE {
                 line.push_str("]}");
                 let line = std::mem::take(&mut line);

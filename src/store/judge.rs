@@ -45,7 +45,8 @@ impl Applied {
         let event = self.event.as_ref().filter(|event| event.position.is_some())?;
         let request = event.request.as_ref()?;
         let Receipt { position, versions, .. } = self.receipt.clone();
-        Some((request, Outcome { crc: request.crc, position, versions }))
+        let followed = event.origin.is_some();
+        Some((request, Outcome { crc: request.crc, position, versions, followed }))
     }
 }
 

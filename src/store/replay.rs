@@ -5,7 +5,7 @@
 //! | `{"store":ID,"position":P,"forgotten":F,"floor":P}` | the first one, and where counters jump: which store this is, and where they stand |
 //! | `{"base":ROOT,"incarnation":…,"version":…,"position":…,"time":…,"by":…}` | the oldest kept version of a root; `"deleted":true` for one that was gone |
 //! | `[[depth,key,version,value], …]` | nodes of the last base |
-//! | `{"requests":[[ID,CRC,POSITION,{ROOT:VERSION}], …]}` | outcomes that retries may ask for |
+//! | `{"requests":[[ID,CRC,POSITION,{ROOT:VERSION}], …]}` | outcomes that retries may ask for; a last `true`: of a followed commit |
 //! | `{"homes":{ROOT:[TEGA_ID,HANDOVER]}}` | whose commits roots take; `null`: this server's |
 //! | `{"replaced":ROOT,…}` | as a base: a state that a snapshot replaced |
 //! | `{"install":TEGA_ID,"as":P,"roots":[…]}` | a snapshot of its home replaces these roots: bases and nodes follow, a root without a base is gone |
@@ -194,8 +194,12 @@ impl Replay {
     fn add_requests(&mut self, requests: &Value) -> Result<(), String> {
         let bad = || "bad request outcome".to_string();
         for request in requests.as_list().ok_or_else(bad)?.items() {
-            let [Value::Text(id), Value::Int(crc), Value::Int(position), Value::Object(versions)] =
-                request.as_list().ok_or_else(bad)?.items()
+            let members = request.as_list().ok_or_else(bad)?.items();
+            let (members, followed) = match members {
+                [members @ .., Value::Bool(followed)] => (members, *followed),
+                members => (members, false),
+            };
+            let [Value::Text(id), Value::Int(crc), Value::Int(position), Value::Object(versions)] = members
             else {
                 return Err(bad());
             };
@@ -207,6 +211,7 @@ impl Replay {
                 crc: u32::try_from(*crc).map_err(|_| bad())?,
                 position: Position(u64::try_from(*position).map_err(|_| bad())?),
                 versions: versions.members().iter().map(version).collect::<Option<_>>().ok_or_else(bad)?,
+                followed,
             };
             self.requests.insert(id.clone(), outcome, self.request_limit);
         }
@@ -226,6 +231,7 @@ impl Replay {
         if let Some(edit) = commit.edits.iter().find(stray) {
             return Err(format!("an edit of a root without a version: {edit:?}"));
         }
+        let followed = origin.is_some();
         let mut places: Vec<(Key, Kept, Past)> = Vec::with_capacity(commit.roots.len());
         for touched in &commit.roots {
             let Some(Follows { kept, incarnation, digest, tree }) = self.follows(touched)? else { continue };
@@ -244,7 +250,7 @@ impl Replay {
         }
         if let Some(request) = commit.request {
             let versions = commit.roots.iter().map(|t| (t.root.clone(), Version(t.version))).collect();
-            let outcome = Outcome { crc: request.crc, position, versions };
+            let outcome = Outcome { crc: request.crc, position, versions, followed };
             self.requests.insert(request.id, outcome, self.request_limit);
         }
         Ok(())

@@ -1,4 +1,7 @@
 //! What came of the newest requests that had an ID, so that a retry gets the first answer.
+//!
+//! Those of commits that were followed are kept too, since the root's home may become this server; but apart, so that a
+//! busy fleet neither pushes out nor replaces what this server's own clients may ask for.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,13 +17,22 @@ pub(super) struct Outcome {
     pub(super) crc: u32,
     pub(super) position: Position,
     pub(super) versions: Vec<(Key, Version)>,
+    /// The commit was followed: its home was another server.
+    pub(super) followed: bool,
+}
+
+/// Outcomes by their IDs.
+#[derive(Clone, Debug, Default)]
+struct Table {
+    outcomes: HashMap<SmolStr, Outcome>,
+    /// Oldest first.
+    order: VecDeque<(Position, SmolStr)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
-    outcomes: HashMap<SmolStr, Outcome>,
-    /// Oldest first.
-    order: VecDeque<(Position, SmolStr)>,
+    own: Table,
+    followed: Table,
     /// Those of the batch that is being written; `keep` or `forget` decides.
     pending: HashMap<SmolStr, Outcome>,
     /// The newest position whose outcome was dropped to make room.
@@ -36,9 +48,11 @@ impl Requests {
     /// The outcome of the same request before, if there was one.
     pub(super) fn seen(&self, request: &Request) -> Result<Option<Receipt>, Error> {
         let id = || request.id.to_string();
-        match self.pending.get(&request.id).or_else(|| self.outcomes.get(&request.id)) {
+        let known = |table: &'_ Table| table.outcomes.get(&request.id).cloned();
+        let pending = self.pending.get(&request.id).cloned();
+        match pending.or_else(|| known(&self.own)).or_else(|| known(&self.followed)) {
             Some(outcome) if outcome.crc == request.crc => {
-                let Outcome { position, versions, .. } = outcome.clone();
+                let Outcome { position, versions, .. } = outcome;
                 Ok(Some(Receipt { position, versions, durable: false, applied: true }))
             }
             Some(_) => Err(Error::RequestReused { id: id() }),
@@ -49,7 +63,10 @@ impl Requests {
     }
 
     pub(super) fn add_pending(&mut self, id: SmolStr, outcome: Outcome) {
-        self.pending.insert(id, outcome);
+        // Of two with one ID in a batch, what this server's own client was told counts.
+        if !(outcome.followed && self.pending.contains_key(&id)) {
+            self.pending.insert(id, outcome);
+        }
     }
 
     /// The batch failed.
@@ -70,6 +87,23 @@ impl Requests {
     }
 
     pub(super) fn insert(&mut self, id: SmolStr, outcome: Outcome, limit: usize) {
+        let followed = outcome.followed;
+        let table = if followed { &mut self.followed } else { &mut self.own };
+        let dropped = table.insert(id, outcome, limit);
+        if !followed {
+            self.forgotten = self.forgotten.max(dropped);
+        }
+    }
+
+    /// All that is remembered, oldest first, what was followed last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Outcome)> {
+        self.own.iter().chain(self.followed.iter())
+    }
+}
+
+impl Table {
+    /// Returns the newest position of those that were dropped to make room.
+    fn insert(&mut self, id: SmolStr, outcome: Outcome, limit: usize) -> Position {
         let position = outcome.position;
         if self.outcomes.insert(id.clone(), outcome).is_some() {
             self.order.retain(|(_, other)| *other != id);
@@ -80,15 +114,16 @@ impl Requests {
             _ => self.order.len(),
         };
         self.order.insert(at, (position, id));
+        let mut dropped = Position(0);
         while self.order.len() > limit {
             if let Some(old) = self.order.pop_front().and_then(|(_, id)| self.outcomes.remove(&id)) {
-                self.forgotten = self.forgotten.max(old.position);
+                dropped = dropped.max(old.position);
             }
         }
+        dropped
     }
 
-    /// All that is remembered, oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Outcome)> {
+    fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Outcome)> {
         self.order.iter().filter_map(|(_, id)| Some((id, self.outcomes.get(id)?)))
     }
 }

@@ -101,6 +101,11 @@ impl Server {
         Server { disk, options, store }
     }
 
+    fn restart(&mut self) {
+        self.store.close();
+        self.store = Store::open_on(self.disk.medium(), self.options.clone()).unwrap();
+    }
+
     fn disturb(&mut self, random: &mut Random) {
         match random.0.next(40) {
             0 => self.store.compact_and_wait().unwrap(),
@@ -110,8 +115,7 @@ impl Server {
                     let seed = random.0.next(1_000) as u64;
                     self.disk = self.disk.crash(&mut Choices::random(seed));
                 }
-                self.store.close();
-                self.store = Store::open_on(self.disk.medium(), self.options.clone()).unwrap();
+                self.restart();
                 assert_eq!(everything(&self.store), before);
             }
             _ => {}
@@ -362,6 +366,30 @@ fn a_request_that_the_home_answered_is_known_here_once_the_root_is_ours() {
     wait(|done| back.set_homes(vec![("r0".into(), Some(away))], done)).unwrap();
     assert_eq!(catch_up(&replica.store, &back, &["r0"]), Ok(Start::Resume));
     assert_eq!(root(&back, "r0"), root(&replica.store, "r0"));
+}
+
+#[test]
+fn what_others_were_told_neither_pushes_out_nor_replaces_what_own_clients_were() {
+    let home = Store::in_memory(Options::default());
+    let named = |name: &str, at: &str, value: &str| Transaction {
+        request_id: Some(name.into()),
+        ..put_of(at, value)
+    };
+    let mut replica = Server::new(Options { requests: 3, ..Options::default() });
+    let away = Away { home: id("g"), handover: false };
+    wait(|done| replica.store.set_homes(vec![("r0".into(), Some(away))], done)).unwrap();
+    let own = replica.store.commit(named("n2", "own.x", "1")).unwrap().versions;
+    for n in 0..8 {
+        home.commit(named(&format!("n{n}"), "r0.x", &n.to_string())).unwrap();
+    }
+    catch_up(&home, &replica.store, &["r0"]).unwrap();
+    for round in 0..3 {
+        assert_eq!(replica.store.commit(named("n2", "own.x", "1")).unwrap().versions, own, "{round}");
+        match round {
+            0 => replica.store.compact_and_wait().unwrap(),
+            _ => replica.restart(),
+        }
+    }
 }
 
 #[test]
