@@ -7,12 +7,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::fd::AsFd;
 use rustix::fs::Mode;
 
 use super::{Listen, StartError};
 
 /// The longest path of a Unix socket that every Linux takes, in bytes.
 pub const MAX_SOCKET_PATH: usize = 107;
+
+/// Connections that the system may hold until they are accepted; it takes less where `net.core.somaxconn` says so. Rust
+/// asks for 128, and a connection beyond that is dropped without a word: its end tries again after 1, 3, 7, 15, 31 s. When
+/// 10,000 routers come back at once, the last of them were kept out for minutes by that alone.
+const BACKLOG: i32 = 16_384;
 
 /// Binds a TCP address; beyond loopback only if it's `guarded` by tokens, or meant to be open. `None`: it was optional,
 /// and this machine doesn't have it.
@@ -25,12 +31,22 @@ pub fn tcp(listen: &Listen, guarded: bool) -> Result<Option<TcpListener>, StartE
         )));
     }
     match TcpListener::bind(address) {
-        Ok(listener) => Ok(Some(listener)),
+        Ok(listener) => {
+            lengthen(&listener);
+            Ok(Some(listener))
+        }
         Err(error) if listen.optional && missing(&error) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(StartError::new(format!(
             "{address} is in use, perhaps by another tega; stop that, or choose with --listen ADDR:PORT"
         ))),
         Err(error) => Err(StartError::new(format!("can't listen on {address}: {error}"))),
+    }
+}
+
+/// Has the system queue more connections: listening once more does no more than that.
+fn lengthen(listener: impl AsFd) {
+    if let Err(error) = rustix::net::listen(listener, BACKLOG) {
+        log::debug!("the queue of a listener stays as it is: {error}");
     }
 }
 
@@ -90,6 +106,7 @@ pub fn local(path: &Path) -> Result<(UnixListener, LocalSocket), StartError> {
     let bound = UnixListener::bind(path);
     rustix::process::umask(mask);
     let listener = bound.map_err(fail)?;
+    lengthen(&listener);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
     let file = identity(path).map_err(fail)?;
     Ok((listener, LocalSocket { path: path.into(), file }))
@@ -171,6 +188,23 @@ mod tests {
         let path = PathBuf::from(format!("/{}", "x".repeat(107)));
         let error = local(&path).unwrap_err();
         assert!(error.usage && error.message.contains("--socket"), "{}", error.message);
+    }
+
+    #[test]
+    fn the_queue_of_a_listener_is_as_long_as_the_system_allows() {
+        let loopback = Listen { address: "127.0.0.1:0".parse().unwrap(), optional: false };
+        let listener = tcp(&loopback, false).unwrap().unwrap();
+        let address = listener.local_addr().unwrap();
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let Some(allowed) = allowed.trim().parse::<usize>().ok().filter(|allowed| *allowed > 256) else {
+            return eprintln!("this system's queues are short: nothing to show");
+        };
+        // Nobody accepts: each that is connected at once waits in the queue.
+        let waiting = allowed.min(300);
+        let time = std::time::Duration::from_millis(900);
+        let all: Vec<_> =
+            (0..waiting).map(|_| std::net::TcpStream::connect_timeout(&address, time)).collect();
+        assert!(all.iter().all(Result::is_ok));
     }
 
     #[test]

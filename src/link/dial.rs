@@ -19,13 +19,10 @@ use super::options::Options;
 use super::register::random;
 use super::socket::{self, Ended};
 use super::work::{Context, Work};
-use super::{Closing, Code};
+use super::{CONNECT_STEP, Closing, Code};
 use crate::api::route::LINK;
 use crate::client::Target;
 use crate::client::frames::{handshake_answer, handshake_with};
-
-/// How long looking up the name, one connection and the WebSocket's handshake may take, each.
-const STEP: Duration = Duration::from_secs(10);
 
 /// A link that held so long was no failure.
 const HELD: Duration = Duration::from_secs(10);
@@ -74,7 +71,7 @@ async fn attempt(context: &Context, options: &Options) -> Attempt {
     };
     let address =
         stream.get_ref().peer_addr().map_or_else(|_| options.global.to_string(), |at| at.to_string());
-    let (stream, leftover) = match within(STEP, upgrade(stream, options)).await {
+    let (stream, leftover) = match within(CONNECT_STEP, upgrade(stream, options)).await {
         Ok(upgraded) => upgraded,
         Err(reason) => return failed(reason),
     };
@@ -108,12 +105,12 @@ async fn connect(target: &Target) -> Result<Async<TcpStream>, String> {
         let found = smol::unblock(move || name.to_socket_addrs().map(Vec::from_iter)).await;
         found.map_err(|error| format!("{host}: {error}"))
     };
-    let addresses: Vec<SocketAddr> = within(STEP, lookup).await?;
+    let addresses: Vec<SocketAddr> = within(CONNECT_STEP, lookup).await?;
     let mut why = format!("{host}: no address");
     for address in addresses {
         let connected =
             async { Async::<TcpStream>::connect(address).await.map_err(|error| error.to_string()) };
-        match within(STEP, connected).await {
+        match within(CONNECT_STEP, connected).await {
             Ok(stream) => {
                 // Frames are written whole; waiting for more to send would only delay them.
                 let _ = stream.get_ref().set_nodelay(true);

@@ -63,6 +63,8 @@ mod source;
 mod tests;
 mod work;
 
+use std::time::Duration;
+
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::{Frame, Refused};
 use crate::path::Key;
@@ -102,6 +104,9 @@ pub const LINK_TIME: u64 = 10_000;
 
 /// Milliseconds in which LINKED must come: the global waits for its disk.
 pub const LINKED_TIME: u64 = 30_000;
+
+/// How long a local gives the look-up of the name, one connection and the WebSocket's handshake, each.
+pub const CONNECT_STEP: Duration = Duration::from_secs(10);
 
 /// Milliseconds between two flushes of what isn't durable yet and therefore isn't sent.
 pub const FLUSH_EVERY: u64 = 1_000;

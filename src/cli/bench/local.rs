@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use smol::Timer;
+
 use super::ws::Peer;
 use crate::api::route::LINK;
 use crate::client::Server;
 use crate::commit::{Commit, Digest, Incarnation, Position, TegaId};
-use crate::link::{Books, Effect, Input, Replication, Want};
+use crate::link::{Books, CONNECT_STEP, Effect, Input, Replication, Want};
 use crate::message::link::Frame;
 use crate::path::Key;
 use crate::store::{Away, Home, Standing, Start};
@@ -79,7 +81,11 @@ impl Local {
 
     /// Opens a link and keeps it until it breaks; the reason is the error. `told` hears of every round.
     pub(super) async fn link(&mut self, target: &Server, mut told: impl FnMut(Round)) -> Result<(), String> {
-        let mut peer = Peer::connect(target, LINK, SMALL).await?;
+        let late = async {
+            Timer::after(CONNECT_STEP).await;
+            Err(format!("no answer in {} s", CONNECT_STEP.as_secs()))
+        };
+        let mut peer = smol::future::or(Peer::connect(target, LINK, SMALL), late).await?;
         let mut effects = Vec::new();
         let follow = [self.root.clone()];
         let (id, instance) = (self.id.clone(), self.instance);
