@@ -8,7 +8,7 @@ use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
+use crate::words;
 use crate::api::route::Route;
 use crate::path::Path;
 use crate::value::Value;

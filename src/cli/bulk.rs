@@ -11,7 +11,7 @@ use super::local;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Out, note};
-use super::words;
+use crate::words;
 use crate::api::error::exit_code;
 use crate::api::route::{Route, Write};
 use crate::message::Kind;

@@ -8,7 +8,7 @@ use super::live;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
+use crate::words;
 use crate::api::route::{Read, Route, Write};
 use crate::commit::Incarnation;
 use crate::path::Path;

@@ -10,7 +10,7 @@ use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note, table};
-use super::words;
+use crate::words;
 use crate::api::route::Route;
 use crate::commit::TegaId;
 use crate::path::{Key, Path};

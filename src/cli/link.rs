@@ -6,7 +6,7 @@ use super::fleet::{span, state};
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, table};
-use super::words;
+use crate::words;
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::value::{Object, Value};

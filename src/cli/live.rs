@@ -8,7 +8,7 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Form, Out, note};
-use super::words;
+use crate::words;
 use crate::api::route::{Read, Route};
 use crate::client::Server;
 use crate::client::http::{Failure, request_id};

@@ -37,7 +37,6 @@ mod show;
 mod token;
 pub mod usage;
 pub mod verbs;
-pub mod words;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -12,7 +12,7 @@ use super::live::session_id;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note};
-use super::words;
+use crate::words;
 use crate::api::route::{Read, Route, Write};
 use crate::client::http::Answer;
 use crate::migrate::python;

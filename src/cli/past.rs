@@ -6,7 +6,7 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
+use crate::words;
 use crate::api::route::Route;
 use crate::daemon::clock::time;
 use crate::path::{Key, Path};

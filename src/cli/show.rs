@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use super::fault::Fault;
 use super::flags::Flag;
 use super::parse::Typed;
-use super::words;
+use crate::words;
 use crate::path::Path;
 use crate::value::Value;
 

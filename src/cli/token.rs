@@ -8,7 +8,7 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::serve::{data_dir, tokens_file};
 use super::show::{Form, Out, note};
-use super::words::short;
+use crate::words::short;
 use crate::commit::TegaId;
 use crate::daemon::clock;
 use crate::path::{Key, Path};

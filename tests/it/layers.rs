@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("path", &[]),
     ("value", &["path"]),
     ("yaml", &["path", "value"]),
+    ("words", &["path", "value"]),
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
@@ -30,11 +31,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("client", &["api", "commit", "message", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
     ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token"]),
+    ("tui", &["api", "client", "commit", "message", "path", "store", "value", "words"]),
     (
         "cli",
         &[
             "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
-            "system", "token", "tree", "value", "yaml",
+            "system", "token", "tree", "tui", "value", "words", "yaml",
         ],
     ),
 ];

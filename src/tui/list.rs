@@ -1,0 +1,72 @@
+//! A list of lines with a cursor: what views that aren't trees have in common.
+
+use super::keys::Action;
+
+/// Where a list stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    cursor: usize,
+    top: usize,
+}
+
+impl List {
+    /// With the cursor on this line.
+    pub fn at(cursor: usize) -> List {
+        List { cursor, top: cursor.saturating_sub(3) }
+    }
+
+    /// The line of the cursor.
+    pub fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// The first line that is shown, of so many on so many lines of the screen.
+    pub fn top(&self, count: usize, height: usize) -> usize {
+        let cursor = self.cursor.min(count.saturating_sub(1));
+        let top = self.top.min(count.saturating_sub(height));
+        top.clamp((cursor + 1).saturating_sub(height), cursor)
+    }
+
+    /// Moves. False: the action isn't a move.
+    pub fn act(&mut self, action: Action, count: usize, height: usize) -> bool {
+        let last = count.saturating_sub(1);
+        let page = height.saturating_sub(1).max(1);
+        self.cursor = match action {
+            Action::Up => self.cursor.saturating_sub(1),
+            Action::Down => self.cursor + 1,
+            Action::PageUp => self.cursor.saturating_sub(page),
+            Action::PageDown => self.cursor + page,
+            Action::First => 0,
+            Action::Last => last,
+            _ => return false,
+        }
+        .min(last);
+        self.top = self.top(count, height);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_stays_on_the_list_and_in_view() {
+        let mut list = List::default();
+        for (action, cursor, top) in [
+            (Action::Down, 1, 0),
+            (Action::PageDown, 5, 1),
+            (Action::Last, 9, 5),
+            (Action::Down, 9, 5),
+            (Action::PageUp, 5, 5),
+            (Action::Up, 4, 4),
+            (Action::First, 0, 0),
+            (Action::Up, 0, 0),
+        ] {
+            assert!(list.act(action, 10, 5));
+            assert_eq!((list.cursor(), list.top(10, 5)), (cursor, top), "{action:?}");
+        }
+        assert!(!list.act(Action::Quit, 10, 5));
+        assert_eq!(List::at(9).top(2, 5), 0);
+    }
+}
