@@ -34,6 +34,7 @@
 //! only, and only as the encoder of answers.
 
 mod answer;
+mod browse;
 mod call;
 mod condition;
 pub mod events;
