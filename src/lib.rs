@@ -61,7 +61,7 @@
 //! | outside | |
 //! | --- | --- |
 //! | [`client`] | a server seen from outside |
-//! | [`tui`] | a server's tree, live, on a terminal |
+//! | `tui` | a server's tree, live, on a terminal |
 //! | [`cli`] | the verbs of `tega` |
 
 // What is kept.
@@ -93,4 +93,5 @@ pub mod token;
 // The program outside of it.
 pub mod cli;
 pub mod client;
+#[cfg(feature = "tui")]
 pub mod tui;

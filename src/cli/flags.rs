@@ -29,6 +29,7 @@ pub enum Verb {
     Export,
     Token,
     Bench,
+    Tui,
     Cli,
     Help,
     Version,
@@ -95,6 +96,7 @@ pub enum Flag {
     Admin,
     As,
     From,
+    NoMouse,
 }
 
 /// A row of the table of options.
@@ -279,6 +281,7 @@ pub const FLAGS: &[FlagRow] = &[
         "addresses that an original server may come from, as 10.8.0.0/24; repeatable",
     ),
     with(Flag::Plugins, "plugins", "DIR", ""),
+    on(Flag::NoMouse, "no-mouse", "leave clicks and the wheel to the terminal"),
 ];
 
 /// The row of an option.

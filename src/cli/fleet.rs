@@ -10,11 +10,11 @@ use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note, table};
-use crate::words;
 use crate::api::route::Route;
 use crate::commit::TegaId;
 use crate::path::{Key, Path};
 use crate::value::Value;
+use crate::words;
 
 const HEADING: [&str; 8] = ["ID", "STATE", "SINCE", "ADDRESS", "LAG", "STALE", "ROOTS", "PROBLEM"];
 

@@ -6,10 +6,10 @@ use super::fleet::{span, state};
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, table};
-use crate::words;
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::value::{Object, Value};
+use crate::words;
 
 /// More links than this are one line of `tega status`.
 const FEW: usize = 16;

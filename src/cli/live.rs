@@ -8,7 +8,6 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Form, Out, note};
-use crate::words;
 use crate::api::route::{Read, Route};
 use crate::client::Server;
 use crate::client::http::{Failure, request_id};
@@ -19,6 +18,7 @@ use crate::path::{Key, Path};
 use crate::store::{Ope, Since};
 use crate::tree::Version;
 use crate::value::Value;
+use crate::words;
 
 /// The longest pause between two attempts to connect again.
 const MAX_PAUSE: Duration = Duration::from_secs(10);

@@ -35,6 +35,7 @@ mod remote;
 mod serve;
 mod show;
 mod token;
+mod tui;
 pub mod usage;
 pub mod verbs;
 
@@ -103,6 +104,7 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Log => local::log(typed, out),
         Verb::Token => token::token(typed, out),
         Verb::Bench => bench::bench(typed, out),
+        Verb::Tui => tui::tui(typed),
         Verb::Cli => return original::cli(typed, out),
         Verb::Help => help(typed, out),
         Verb::Version => out.line(&format!("tega {}", env!("CARGO_PKG_VERSION"))),

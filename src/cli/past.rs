@@ -6,11 +6,11 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use crate::words;
 use crate::api::route::Route;
 use crate::daemon::clock::time;
 use crate::path::{Key, Path};
 use crate::value::Value;
+use crate::words;
 
 /// An argument that must be a root.
 pub(super) fn root(text: &str) -> Result<Key, Fault> {

@@ -8,13 +8,13 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::serve::{data_dir, tokens_file};
 use super::show::{Form, Out, note};
-use crate::words::short;
 use crate::commit::TegaId;
 use crate::daemon::clock;
 use crate::path::{Key, Path};
 use crate::system::now_ms;
 use crate::token::{Cidr, Grant, Line, TokenError, file, grant_path, shown};
 use crate::value::Value;
+use crate::words::short;
 
 /// The options that say what a token allows.
 const GRANTS: [(Flag, &str); 6] = [

@@ -101,6 +101,15 @@ pub const VERBS: &[VerbRow] = &[
         BENCH,
         BENCH_MORE,
     ),
+    verb(
+        Verb::Tui,
+        "tui",
+        "",
+        (0, 0),
+        "the live tree on this terminal; ? there lists the keys",
+        TUI,
+        TUI_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -266,6 +275,11 @@ const BENCH_MORE: &str = "\
 It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
 of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
 after a cut.";
+
+const TUI: &[Flag] = &[Flag::NoMouse, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TUI_MORE: &str = "\
+Changes made there are by the tega ID of --id, else by tui. Colours are left out with $NO_COLOR, characters beyond \
+ASCII where $LC_ALL, $LC_CTYPE or $LANG don't say UTF-8; E edits with $VISUAL, $EDITOR or vi.";
 
 /// The row of the verb of this name.
 pub fn verb_named(name: &str) -> Option<&'static VerbRow> {

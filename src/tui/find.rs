@@ -159,7 +159,10 @@ impl App {
         // The next one from where the search began; while the server still looks, it may be yet to come.
         let here = self.find.found.iter().position(|found| found.path >= self.find.from);
         let found = here.or_else(|| (!self.find.running && !self.find.found.is_empty()).then_some(0));
-        if due && !self.find.is_shown() && let Some(at) = found {
+        if due
+            && !self.find.is_shown()
+            && let Some(at) = found
+        {
             self.find.jump_at = None;
             self.find_go(at);
         } else if due && !self.find.running {
@@ -179,7 +182,8 @@ impl App {
             self.find.jump_at = Some(self.now);
         }
         if !self.find.running && self.find.found.is_empty() && !self.find.text.is_empty() {
-            let said = self.find.failed.clone().unwrap_or_else(|| format!("{:?} isn't found", self.find.text));
+            let said =
+                self.find.failed.clone().unwrap_or_else(|| format!("{:?} isn't found", self.find.text));
             self.complain(said);
         }
     }
@@ -216,7 +220,11 @@ impl App {
     pub(super) fn find_step(&mut self, by: isize) {
         let count = self.find.found.len();
         if count == 0 {
-            return self.say(if self.find.text.is_empty() { "nothing is looked for; / finds" } else { "no match" });
+            return self.say(if self.find.text.is_empty() {
+                "nothing is looked for; / finds"
+            } else {
+                "no match"
+            });
         }
         let cursor = &self.tree.cursor;
         let behind = self.find.found.partition_point(|found| found.path <= *cursor);

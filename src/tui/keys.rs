@@ -99,7 +99,13 @@ use Place::{Everywhere, On};
 /// All keys. Of two rows for one key, the one of the screen counts.
 pub const KEYS: &[KeyRow] = &[
     row(Everywhere, &["?", "f1"], Action::Help, "help", "this help"),
-    row(Everywhere, &[":"], Action::Command, "command", "a command: the verbs of the command line, with Tab and history"),
+    row(
+        Everywhere,
+        &[":"],
+        Action::Command,
+        "command",
+        "a command: the verbs of the command line, with Tab and history",
+    ),
     row(Everywhere, &["1"], Action::Show(Screen::Tree), "", "the tree"),
     row(Everywhere, &["2"], Action::Show(Screen::Fleet), "", "the fleet"),
     row(Everywhere, &["3"], Action::Show(Screen::Sessions), "", "sessions and channels"),
@@ -135,29 +141,83 @@ pub const KEYS: &[KeyRow] = &[
     row(On(Screen::Tree), &["K"], Action::PreviousSibling, "", "the sibling before"),
     row(On(Screen::Tree), &["p"], Action::Parent, "", "the parent"),
     row(On(Screen::Tree), &["^"], Action::Root, "", "the root"),
-    row(On(Screen::Tree), &["enter"], Action::Detail, "detail", "the node in full, beside the tree; again: close it"),
-    row(On(Screen::Tree), &["H"], Action::History, "history", "the versions of the root, and back to one of them"),
+    row(
+        On(Screen::Tree),
+        &["enter"],
+        Action::Detail,
+        "detail",
+        "the node in full, beside the tree; again: close it",
+    ),
+    row(
+        On(Screen::Tree),
+        &["H"],
+        Action::History,
+        "history",
+        "the versions of the root, and back to one of them",
+    ),
     row(On(Screen::Tree), &["v"], Action::Versions, "", "show versions, or don't"),
-    row(On(Screen::Tree), &["F"], Action::Follow, "", "keep this path in view, whatever changes; again: stop"),
-    row(On(Screen::Tree), &["/"], Action::Find, "find", "find in keys and values as you type; ctrl-r: as a regex"),
+    row(
+        On(Screen::Tree),
+        &["F"],
+        Action::Follow,
+        "",
+        "keep this path in view, whatever changes; again: stop",
+    ),
+    row(
+        On(Screen::Tree),
+        &["/"],
+        Action::Find,
+        "find",
+        "find in keys and values as you type; ctrl-r: as a regex",
+    ),
     row(On(Screen::Tree), &["n"], Action::FindNext, "", "the next match"),
     row(On(Screen::Tree), &["N"], Action::FindPrevious, "", "the match before"),
     row(On(Screen::Tree), &["&"], Action::Filter, "", "only the matches, or everything again"),
     row(On(Screen::Tree), &["o", "'"], Action::GoTo, "go", "go to a path, with Tab"),
-    row(On(Screen::Tree), &["e"], Action::Edit, "edit", "change a value here; its type is kept unless you say otherwise"),
+    row(
+        On(Screen::Tree),
+        &["e"],
+        Action::Edit,
+        "edit",
+        "change a value here; its type is kept unless you say otherwise",
+    ),
     row(On(Screen::Tree), &["E"], Action::EditText, "", "change a value or a subtree in $EDITOR"),
     row(On(Screen::Tree), &["a"], Action::Add, "add", "add a node"),
     row(On(Screen::Tree), &["d", "delete"], Action::Delete, "", "delete the node"),
     row(On(Screen::Tree), &["D"], Action::Duplicate, "", "put a copy of the node under another name"),
     row(On(Screen::Tree), &["r"], Action::Rename, "", "give the node another name"),
-    row(On(Screen::Tree), &["u"], Action::Undo, "", "take the newest change here back, before it's committed"),
-    row(On(Screen::Tree), &["c"], Action::Commit, "commit", "commit what was changed, as one transaction, after a look at it"),
-    row(On(Screen::Tree), &["x"], Action::Call, "", "call the function at this node, with a form for its arguments"),
+    row(
+        On(Screen::Tree),
+        &["u"],
+        Action::Undo,
+        "",
+        "take the newest change here back, before it's committed",
+    ),
+    row(
+        On(Screen::Tree),
+        &["c"],
+        Action::Commit,
+        "commit",
+        "commit what was changed, as one transaction, after a look at it",
+    ),
+    row(
+        On(Screen::Tree),
+        &["x"],
+        Action::Call,
+        "",
+        "call the function at this node, with a form for its arguments",
+    ),
     row(On(Screen::Tree), &["y"], Action::CopyValue, "", "copy the value"),
     row(On(Screen::Tree), &["Y"], Action::CopyPath, "", "copy the path"),
     row(On(Screen::History), &["enter", "right"], Action::Pick, "diff", "what this version changed"),
     row(On(Screen::History), &["m"], Action::Mark, "mark", "compare the others with this version"),
-    row(On(Screen::History), &["b"], Action::Rollback, "roll back", "make this version the present one, after a look at what that changes"),
+    row(
+        On(Screen::History),
+        &["b"],
+        Action::Rollback,
+        "roll back",
+        "make this version the present one, after a look at what that changes",
+    ),
     row(On(Screen::Pending), &["u", "d", "delete"], Action::Undo, "drop", "take this change back"),
     row(On(Screen::Pending), &["e", "enter"], Action::Edit, "edit", "change it again"),
     row(On(Screen::Pending), &["t"], Action::Theirs, "theirs", "in a conflict: keep what the others wrote"),
@@ -229,7 +289,9 @@ fn shown(keys: &[&str]) -> String {
                 let (first, rest) = key.split_at(1);
                 first.to_ascii_uppercase() + rest
             }
-            key => key.strip_prefix("ctrl-").map_or(key.to_string(), |c| format!("Ctrl-{}", c.to_uppercase())),
+            key => {
+                key.strip_prefix("ctrl-").map_or(key.to_string(), |c| format!("Ctrl-{}", c.to_uppercase()))
+            }
         })
         .collect();
     names.join(" ")

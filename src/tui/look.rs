@@ -180,7 +180,10 @@ mod tests {
         };
         assert_eq!(look(&[("LANG", "de_DE.UTF-8")]), Look::new(true, true));
         assert_eq!(look(&[("LANG", "de_DE.utf8"), ("NO_COLOR", "1")]), Look::new(false, true));
-        assert_eq!(look(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8"), ("NO_COLOR", "")]), Look::new(true, false));
+        assert_eq!(
+            look(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8"), ("NO_COLOR", "")]),
+            Look::new(true, false)
+        );
         assert_eq!(look(&[("TERM", "dumb")]), Look::new(false, false));
     }
 

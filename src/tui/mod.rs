@@ -31,14 +31,29 @@
 
 mod app;
 mod ask;
+mod detail;
 mod draw;
+mod editor;
 mod feed;
+mod find;
+mod fleet;
+mod form;
+mod history;
+mod journal;
 mod keys;
 mod line;
+mod list;
 mod look;
 mod model;
 mod net;
+mod output;
+mod pending;
+mod prompt;
+mod rate;
 mod run;
+mod run_command;
+mod sessions;
+mod status;
 mod terminal;
 mod tree;
 

@@ -104,13 +104,19 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()
     std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(work).map(drop)
 }
 
-struct Worker {
+pub(super) struct Worker {
     who: Who,
     client: Option<Client>,
     search: Arc<AtomicU32>,
 }
 
 impl Worker {
+    /// One for whom nobody waits but the caller.
+    #[cfg(test)]
+    pub(super) fn alone(who: Who) -> Worker {
+        Worker { who, client: None, search: Arc::default() }
+    }
+
     fn work(mut self, questions: &Receiver<Ask>, replies: &Sender<Reply>) {
         while let Ok(Ask { purpose, job }) = questions.recv() {
             // Whoever types on wants the newest search only.
@@ -123,7 +129,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, job: Job) -> Result<Value, Failed> {
+    pub(super) fn answer(&mut self, job: Job) -> Result<Value, Failed> {
         match job {
             Job::Read(route) => self.call(Request::of(&route), None),
             Job::Once(route, body) => self.call(Request::of(&route), body),
@@ -214,13 +220,15 @@ fn live(who: &Who, feed: &Feed) {
             }
         };
         feed.link(Link::Cut(why));
-        pause = if begun.elapsed() > MAX_PAUSE { Duration::from_millis(250) } else { (pause * 2).min(MAX_PAUSE) };
+        pause =
+            if begun.elapsed() > MAX_PAUSE { Duration::from_millis(250) } else { (pause * 2).min(MAX_PAUSE) };
         std::thread::sleep(pause);
     }
 }
 
 fn subscribed(server: &Server, id: &TegaId) -> Result<Session, String> {
-    let mut session = Session::open(server, id.clone(), Scope::Local).map_err(|failure| failure.to_string())?;
+    let mut session =
+        Session::open(server, id.clone(), Scope::Local).map_err(|failure| failure.to_string())?;
     let everything = channel_word(".*", true);
     let answer = session.request(Kind::Subscribe, &everything, &body::subscribe(true, None, false));
     answer.map_err(|failure| failure.to_string())?.map_err(|refusal| refusal.message)?;

@@ -188,8 +188,13 @@ impl App {
     fn complete_verb(&mut self) {
         let Some(prompt) = &mut self.prompt else { return };
         let word = prompt.line.text();
-        let names: Vec<String> =
-            self.verbs.iter().map(|verb| verb.0).filter(|name| name.starts_with(&word)).map(String::from).collect();
+        let names: Vec<String> = self
+            .verbs
+            .iter()
+            .map(|verb| verb.0)
+            .filter(|name| name.starts_with(&word))
+            .map(String::from)
+            .collect();
         finish(prompt, &word, names, " ");
     }
 
@@ -199,7 +204,8 @@ impl App {
             return;
         }
         let before = prompt.line.before();
-        let word = if prompt.what == For::Command { before.rsplit(' ').next().unwrap_or("") } else { &before };
+        let word =
+            if prompt.what == For::Command { before.rsplit(' ').next().unwrap_or("") } else { &before };
         let Some((above, _)) = split(word) else { return };
         let rows = outcome.as_ref().ok().and_then(|page| page.get("rows")).and_then(Value::as_list);
         let name = |row: &Value| {
@@ -223,7 +229,8 @@ impl App {
         let lines = self.output.earlier();
         let Some(prompt) = &mut self.prompt else { return };
         let at = prompt.earlier.map_or(-1, |at| isize::try_from(at).unwrap_or(0)) + by;
-        prompt.earlier = usize::try_from(at).ok().filter(|at| *at < lines.len()).or(prompt.earlier.filter(|_| at >= 0));
+        prompt.earlier =
+            usize::try_from(at).ok().filter(|at| *at < lines.len()).or(prompt.earlier.filter(|_| at >= 0));
         let line = prompt.earlier.and_then(|at| lines.iter().rev().nth(at));
         prompt.line = Line::new(line.map_or("", String::as_str));
     }

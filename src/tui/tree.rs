@@ -108,11 +108,17 @@ impl App {
             self.tree.model.roots_again();
         }
         for Wanted { path, after, limit } in self.tree.model.to_ask(self.now) {
-            let page = Page { after: after.as_ref().map_or(String::new(), |key| key.to_string()), limit, ..Page::default() };
+            let page = Page {
+                after: after.as_ref().map_or(String::new(), |key| key.to_string()),
+                limit,
+                ..Page::default()
+            };
             self.ask(Purpose::Page(path.clone(), after), Job::Read(Route::List { path, page }));
         }
         if self.tree.model.take_full() {
-            self.complain(format!("{MAX_ROWS} rows are unfolded, and no more can be: fold something (z0: everything)"));
+            self.complain(format!(
+                "{MAX_ROWS} rows are unfolded, and no more can be: fold something (z0: everything)"
+            ));
         }
         let height = self.tree_height();
         self.tree.settle(height);
@@ -311,7 +317,8 @@ impl App {
         // Terminals drop what is too long, without a word.
         const MOST: usize = 64 << 10;
         if text.len() > MOST {
-            return self.complain(format!("{what} has {} bytes, too many for a terminal's clipboard", text.len()));
+            return self
+                .complain(format!("{what} has {} bytes, too many for a terminal's clipboard", text.len()));
         }
         self.say(format!("{what} is copied: {}", self.look.clean(&text)));
         self.effect(Effect::Copy(text));

@@ -122,12 +122,8 @@ pub fn paint(frame: &mut Frame<'_>, area: Rect, line: u16, style: Style) {
 /// A box over an area: as large as this, in the middle, empty, with a title. What is inside of it.
 pub fn boxed(frame: &mut Frame<'_>, app: &App, area: Rect, (width, height): (u16, u16), title: &str) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
-    let place = Rect::new(
-        area.x + (area.width - width) / 2,
-        area.y + (area.height - height) / 2,
-        width,
-        height,
-    );
+    let place =
+        Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
     Clear.render(place, frame.buffer_mut());
     let glyphs = app.look.glyphs;
     let dim = app.look.style(Role::Dim);
@@ -135,10 +131,18 @@ pub fn boxed(frame: &mut Frame<'_>, app: &App, area: Rect, (width, height): (u16
     for line in [0, height.saturating_sub(1)] {
         put(frame, place, line, vec![Span::styled(rule.clone(), dim)]);
     }
-    put(frame, place, 0, vec![
-        Span::styled(glyphs.horizontal, dim),
-        Span::styled(format!(" {} ", cut(title, usize::from(width).saturating_sub(6), glyphs.more)), app.look.style(Role::Title)),
-    ]);
+    put(
+        frame,
+        place,
+        0,
+        vec![
+            Span::styled(glyphs.horizontal, dim),
+            Span::styled(
+                format!(" {} ", cut(title, usize::from(width).saturating_sub(6), glyphs.more)),
+                app.look.style(Role::Title),
+            ),
+        ],
+    );
     Rect::new(place.x + 1, place.y + 1, width.saturating_sub(2), height.saturating_sub(2))
 }
 
@@ -177,7 +181,12 @@ fn header(frame: &mut Frame<'_>, app: &App, area: Rect) {
         let role = if screen == app.screen { Role::Cursor } else { Role::Plain };
         app.look.style(role)
     };
-    put(frame, area, 0, tabs.iter().map(|(_, text, screen)| Span::styled(text.as_str(), style(*screen))).collect());
+    put(
+        frame,
+        area,
+        0,
+        tabs.iter().map(|(_, text, screen)| Span::styled(text.as_str(), style(*screen))).collect(),
+    );
     let room = usize::from(area.width).saturating_sub(used + 1);
     let who = if app.by.as_str() == "tui" { String::new() } else { format!("{} at ", app.by.as_str()) };
     let server = cut(&format!("{who}{}", app.server), room, app.look.glyphs.more);
@@ -292,10 +301,15 @@ fn offered(frame: &mut Frame<'_>, app: &App, area: Rect) {
     for (line, name) in (0..lines).zip(&prompt.offered) {
         let rest = prompt.offered.len().saturating_sub(lines.into());
         let more = if line + 1 == lines && rest > 0 { format!("   and {rest} more") } else { String::new() };
-        put(frame, place, line, vec![
-            Span::styled(format!("  {}", app.look.clean(name)), app.look.style(Role::Plain)),
-            Span::styled(more, app.look.style(Role::Hint)),
-        ]);
+        put(
+            frame,
+            place,
+            line,
+            vec![
+                Span::styled(format!("  {}", app.look.clean(name)), app.look.style(Role::Plain)),
+                Span::styled(more, app.look.style(Role::Hint)),
+            ],
+        );
     }
 }
 
@@ -317,6 +331,11 @@ fn help(frame: &mut Frame<'_>, app: &App, area: Rect, top: usize) {
     let rest = lines.len().saturating_sub(top + usize::from(inside.height));
     if rest > 0 {
         let text = format!(" {rest} more lines below ");
-        put_right(frame, inside, inside.height.saturating_sub(1), vec![Span::styled(text, app.look.style(Role::Hint))]);
+        put_right(
+            frame,
+            inside,
+            inside.height.saturating_sub(1),
+            vec![Span::styled(text, app.look.style(Role::Hint))],
+        );
     }
 }

@@ -18,7 +18,8 @@ const STALE: u64 = 5_000;
 pub(super) fn tree(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let model = &app.tree.model;
     if model.height() == 0 {
-        let text = if model.is_loaded() { "nothing is here yet; a adds a root, ? helps" } else { "reading…" };
+        let text =
+            if model.is_loaded() { "nothing is here yet; a adds a root, ? helps" } else { "reading…" };
         return put(frame, area, 0, vec![Span::styled(text, app.look.style(Role::Dim))]);
     }
     let mut line = 0;
@@ -38,7 +39,14 @@ pub(super) fn tree(frame: &mut Frame<'_>, app: &App, area: Rect) {
     }
 }
 
-fn draw_row(frame: &mut Frame<'_>, app: &App, area: Rect, line: u16, (keys, row): (&[Key], &Row), is_cursor: bool) {
+fn draw_row(
+    frame: &mut Frame<'_>,
+    app: &App,
+    area: Rect,
+    line: u16,
+    (keys, row): (&[Key], &Row),
+    is_cursor: bool,
+) {
     let (look, glyphs) = (&app.look, app.look.glyphs);
     let depth = keys.len().saturating_sub(1);
     // Deep down the indent would leave no room for anything else.
@@ -156,7 +164,11 @@ pub fn leaf_spans(look: &Look, shown: &Shown) -> Vec<Span<'static>> {
 /// A text with what was looked for marked in it.
 fn marked(app: &App, text: &str, role: Role) -> Vec<Span<'static>> {
     let style = app.look.style(role);
-    match app.find.marks(text).and_then(|(from, to)| Some((text.get(..from)?, text.get(from..to)?, text.get(to..)?))) {
+    match app
+        .find
+        .marks(text)
+        .and_then(|(from, to)| Some((text.get(..from)?, text.get(from..to)?, text.get(to..)?)))
+    {
         Some((before, found, after)) => vec![
             Span::styled(before.to_string(), style),
             Span::styled(found.to_string(), style.patch(app.look.style(Role::Match))),

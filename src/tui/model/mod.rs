@@ -313,7 +313,9 @@ impl Model {
         }
         self.rows = self.rows + merged.come - merged.gone;
         self.grow(path, merged.lower, merged.higher);
-        for change in buffered.into_iter().filter(|change| change.origin.is_none_or(|(_, at)| Some(at) > position)) {
+        for change in
+            buffered.into_iter().filter(|change| change.origin.is_none_or(|(_, at)| Some(at) > position))
+        {
             self.apply(&change, now);
         }
         if self.rows > MAX_ROWS {
@@ -355,6 +357,3 @@ impl Model {
         assert_eq!((height, count), (self.top.height, self.rows));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,8 @@
 //! The rows of one container that is unfolded.
 
-use super::row::{Kind, Row};
+#[cfg(test)]
+use super::row::Kind;
+use super::row::Row;
 use crate::path::Key;
 use crate::tui::feed::Change;
 
@@ -228,4 +230,3 @@ impl Open {
         (height, count)
     }
 }
-

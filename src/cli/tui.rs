@@ -1,0 +1,65 @@
+//! `tega tui`: the live tree on this terminal.
+
+use super::fault::Fault;
+use super::parse::Typed;
+
+#[cfg(feature = "tui")]
+mod screen {
+    use std::io::IsTerminal;
+
+    use super::super::fault::Fault;
+    use super::super::flags::Verb;
+    use super::super::remote::Remote;
+    use super::super::verbs::VERBS;
+    use super::Typed;
+    use crate::api::route::{Page, Route};
+    use crate::cli::flags::Flag;
+    use crate::client::Server;
+    use crate::commit::TegaId;
+    use crate::path::Path;
+    use crate::tui::{Options, run};
+
+    /// Verbs that `:` doesn't take there: they have no end, or a screen of their own, or need more than a server.
+    const NOT_THERE: [Verb; 9] = [
+        Verb::Serve,
+        Verb::Tui,
+        Verb::Bench,
+        Verb::Cli,
+        Verb::Log,
+        Verb::Token,
+        Verb::Sub,
+        Verb::Watch,
+        Verb::Tx,
+    ];
+
+    pub(super) fn tui(typed: &Typed) -> Result<(), Fault> {
+        let mut remote = Remote::new(typed)?;
+        // An address where nothing answers is told here, where it can be read and tested for.
+        remote.ask(&Route::List { path: Path::TOP, page: Page { limit: 1, ..Page::default() } })?;
+        let by = match &remote.by {
+            Some(by) => by.clone(),
+            None => TegaId::new("tui").map_err(|error| Fault::error(error.to_string()))?,
+        };
+        open(remote.target(), by, "", !typed.has(Flag::NoMouse))
+    }
+
+    /// Opens the screen on a server.
+    pub(crate) fn open(server: &Server, by: TegaId, hint: &str, mouse: bool) -> Result<(), Fault> {
+        if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+            return Err(Fault::usage("a terminal is wanted; `tega get` and `tega watch` are for scripts"));
+        }
+        let verbs = VERBS.iter().filter(|row| !NOT_THERE.contains(&row.verb));
+        let verbs = verbs.map(|row| (row.name, row.args, row.help)).collect();
+        run(server, Options { by, hint: hint.into(), verbs, mouse }).map_err(Fault::error)
+    }
+}
+
+#[cfg(feature = "tui")]
+pub(super) fn tui(typed: &Typed) -> Result<(), Fault> {
+    screen::tui(typed)
+}
+
+#[cfg(not(feature = "tui"))]
+pub(super) fn tui(_typed: &Typed) -> Result<(), Fault> {
+    Err(Fault::error("this tega was built without a screen; `tega get` and `tega watch` show the same"))
+}

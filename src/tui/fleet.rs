@@ -1,0 +1,30 @@
+//! Every link of the server, and the server behind it.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::app::{App, Screen};
+use super::ask::Failed;
+use super::keys::Action;
+use crate::value::Value;
+
+/// What is shown.
+#[derive(Debug, Default)]
+pub struct Fleet {}
+
+impl App {
+    /// The screen is shown.
+    pub(super) fn fleet_shown(&mut self) {}
+
+    pub(super) fn fleet_tick(&mut self) {}
+
+    pub(super) fn fleet_act(&mut self, action: Action) {
+        if action == Action::Close {
+            self.show(Screen::Tree);
+        }
+    }
+
+    pub(super) fn fleet_reply(&mut self, _outcome: &Result<Value, Failed>) {}
+
+    pub(super) fn fleet_draw(&self, _frame: &mut Frame<'_>, _area: Rect) {}
+}
