@@ -8,7 +8,7 @@ mod screen {
     use std::io::IsTerminal;
 
     use super::super::fault::Fault;
-    use super::super::flags::Verb;
+    use super::super::flags::{Verb, VerbRow, flag_row};
     use super::super::remote::Remote;
     use super::super::verbs::VERBS;
     use super::Typed;
@@ -49,8 +49,14 @@ mod screen {
             return Err(Fault::usage("a terminal is wanted; `tega get` and `tega watch` are for scripts"));
         }
         let verbs = VERBS.iter().filter(|row| !NOT_THERE.contains(&row.verb));
-        let verbs = verbs.map(|row| (row.name, row.args, row.help)).collect();
+        let verbs = verbs.map(verb).collect();
         run(server, Options { by, hint: hint.into(), verbs, mouse }).map_err(Fault::error)
+    }
+
+    /// What a command line there has to know of a verb.
+    fn verb(row: &VerbRow) -> crate::tui::Verb {
+        let options = row.flags.iter().filter_map(|flag| flag_row(*flag)).map(|row| row.name).collect();
+        crate::tui::Verb { name: row.name, args: row.args, help: row.help, options }
     }
 }
 

@@ -105,6 +105,13 @@ impl Server {
     pub fn authorization(&self) -> String {
         self.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {}\r\n", token.0))
     }
+
+    /// What the environment of another `tega` says so that it talks to this server, and shows it the same token. The
+    /// environment of a process is for its user's eyes only, unlike its command line.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let token = self.token.as_ref().map(|token| ("TEGA_TOKEN", token.0.clone()));
+        std::iter::once(("TEGA_URL", self.target.to_string())).chain(token).collect()
+    }
 }
 
 impl From<Target> for Server {

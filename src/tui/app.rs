@@ -12,7 +12,7 @@ use super::history::History;
 use super::journal::Journal;
 use super::keys::{self, Action};
 use super::look::Look;
-use super::output::Output;
+use super::output::{Output, Verb};
 use super::pending::Pending;
 use super::prompt::Prompt;
 use super::rate::Rate;
@@ -156,8 +156,7 @@ pub struct App {
     pub(super) status: Status,
     pub(super) output: Output,
     pub(super) form: Option<Form>,
-    /// Verbs of the command line: name, arguments, what it does.
-    pub(super) verbs: Vec<(&'static str, &'static str, &'static str)>,
+    pub(super) verbs: Vec<Verb>,
     first: Option<char>,
     effects: Vec<Effect>,
 }
@@ -198,7 +197,7 @@ impl App {
 
     /// The verbs that a command line takes here, and what to try first.
     #[must_use]
-    pub fn with(mut self, verbs: Vec<(&'static str, &'static str, &'static str)>, hint: &str) -> App {
+    pub fn with(mut self, verbs: Vec<Verb>, hint: &str) -> App {
         self.verbs = verbs;
         self.hint = hint.into();
         self

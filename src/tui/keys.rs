@@ -228,6 +228,7 @@ pub const KEYS: &[KeyRow] = &[
     row(On(Screen::Fleet), &["R"], Action::Refresh, "", "ask again now"),
     row(On(Screen::Sessions), &["R"], Action::Refresh, "refresh", "ask again now"),
     row(On(Screen::Status), &["R"], Action::Refresh, "refresh", "ask again now"),
+    row(On(Screen::Output), &["y"], Action::CopyValue, "copy", "copy all lines"),
     row(On(Screen::Journal), &["space"], Action::Pause, "pause", "hold the lines, or let them go on"),
     row(On(Screen::Journal), &["/"], Action::Find, "filter", "only lines with this text; empty: all"),
     row(On(Screen::Journal), &["enter"], Action::Pick, "open", "go to the path of this line"),

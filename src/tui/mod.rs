@@ -60,6 +60,7 @@ mod tree;
 pub use app::{App, Effect, Input, Screen};
 pub use keys::readme_section;
 pub use look::Look;
+pub use output::Verb;
 pub use run::{Options, run};
 
 #[cfg(test)]

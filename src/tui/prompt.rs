@@ -173,8 +173,8 @@ impl App {
         let word = match prompt.what {
             For::GoTo => before.as_str(),
             For::Command => match before.rsplit_once(' ') {
-                Some((_, word)) => word,
-                None => return self.complete_verb(),
+                Some((_, word)) if !word.starts_with('-') => word,
+                _ => return self.complete_verb(),
             },
             _ => return,
         };
@@ -185,16 +185,21 @@ impl App {
         self.ask(purpose, Job::Read(Route::List { path: above, page }));
     }
 
+    /// Offers verbs, and the options of one.
     fn complete_verb(&mut self) {
         let Some(prompt) = &mut self.prompt else { return };
-        let word = prompt.line.text();
-        let names: Vec<String> = self
-            .verbs
-            .iter()
-            .map(|verb| verb.0)
-            .filter(|name| name.starts_with(&word))
-            .map(String::from)
-            .collect();
+        let before = prompt.line.before();
+        let (names, word): (Vec<String>, &str) = match before.split_once(' ') {
+            None => (self.verbs.iter().map(|verb| verb.name.to_string()).collect(), &before),
+            Some((name, rest)) => {
+                let options =
+                    self.verbs.iter().filter(|verb| verb.name == name).flat_map(|verb| &verb.options);
+                let word = rest.rsplit(' ').next().unwrap_or("");
+                (options.map(|option| format!("--{option}")).collect(), word)
+            }
+        };
+        let names: Vec<String> = names.into_iter().filter(|name| name.starts_with(word)).collect();
+        let word = word.to_string();
         finish(prompt, &word, names, " ");
     }
 

@@ -165,6 +165,60 @@ fn op<const N: usize>(members: [(&str, Value); N], version: Option<i64>) -> Resu
     Value::object(all).map_err(|error| error.to_string())
 }
 
+/// Splits a line into words where there's no shell to do it. Spaces end a word, but not in `'…'` and `"…"`, which may also
+/// be a part of one, nor between the brackets of JSON and of `["a key"]`, which are kept as they stand.
+pub fn split(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let (mut quote, mut depth, mut escaped) = (None, 0_usize, false);
+    for c in line.chars() {
+        match (quote, c) {
+            _ if escaped => {
+                escaped = false;
+                word.get_or_insert_default().push(c);
+            }
+            // What is between brackets is JSON: quotes and escapes are a part of it.
+            (Some('"'), '\\') if depth > 0 => {
+                escaped = true;
+                word.get_or_insert_default().push(c);
+            }
+            (Some('"') | None, '\\') if depth == 0 => escaped = true,
+            (Some(open), c) if c == open => {
+                quote = None;
+                if depth > 0 {
+                    word.get_or_insert_default().push(c);
+                }
+            }
+            (None, '"') => {
+                quote = Some(c);
+                let word = word.get_or_insert_default();
+                if depth > 0 {
+                    word.push(c);
+                }
+            }
+            (None, '\'') if depth == 0 => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() && depth == 0 => words.extend(word.take()),
+            (None, '[' | '{') => {
+                depth += 1;
+                word.get_or_insert_default().push(c);
+            }
+            (None, ']' | '}') => {
+                depth = depth.saturating_sub(1);
+                word.get_or_insert_default().push(c);
+            }
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() || depth > 0 || escaped {
+        return Err("a quote or a bracket isn't closed".into());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 /// The arguments of `tega rpc` as the body of a call: `NAME=VALUE` goes by name, all else by place.
 pub fn arguments(words: &[String]) -> Result<Value, String> {
     let mut args = Vec::new();
@@ -292,6 +346,27 @@ mod tests {
             "put _x 1",
         ] {
             assert!(operation(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_split_as_a_shell_would_but_json_and_paths_need_no_quotes() {
+        for (line, words) in [
+            ("get lan.ip", &["get", "lan.ip"][..]),
+            ("  put a  'x y' ", &["put", "a", "x y"]),
+            ("put a \"x \\\" y\" ''", &["put", "a", "x \" y", ""]),
+            (
+                r#"put a.b {"k": [1, "x ] \" y"]} --id x"#,
+                &["put", "a.b", r#"{"k": [1, "x ] \" y"]}"#, "--id", "x"],
+            ),
+            (r#"get lan.hosts["192.168.1.9"].name"#, &["get", r#"lan.hosts["192.168.1.9"].name"#]),
+            (r"put a x\ y", &["put", "a", "x y"]),
+            ("", &[]),
+        ] {
+            assert_eq!(split(line).unwrap(), words, "{line}");
+        }
+        for line in ["put a 'x", "put a [1", "put a \"", "x\\"] {
+            assert!(split(line).is_err(), "{line}");
         }
     }
 

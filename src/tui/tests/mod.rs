@@ -2,6 +2,7 @@
 //! answered one by one, and the screen is a text. `TEGA_UPDATE=1 cargo test` writes the screens anew, to be read before they
 //! are committed.
 
+mod model;
 mod tree;
 
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub(super) struct Stage {
     pub(super) effects: Vec<String>,
     /// The text that the editor was given.
     pub(super) editor: Option<String>,
+    /// Answers are made when they're asked for, and come when they're released.
+    pub(super) hold: bool,
+    held: Vec<Reply>,
 }
 
 fn id(text: &str) -> TegaId {
@@ -72,8 +76,17 @@ impl Stage {
         let who = Who { server: target.into(), by: id("alice"), watcher: id("tui-test") };
         let app = App::new(Look::new(true, true), size, "http://router:8739", id("alice"));
         let (worker, feed) = (Worker::alone(who), Feed::default());
-        let mut stage =
-            Stage { app, server: Some(server), worker, feed, now: 1_000, effects: Vec::new(), editor: None };
+        let mut stage = Stage {
+            app,
+            server: Some(server),
+            worker,
+            feed,
+            now: 1_000,
+            effects: Vec::new(),
+            editor: None,
+            hold: false,
+            held: Vec::new(),
+        };
         stage.feed.link(Link::Up);
         stage.pass(400);
         stage
@@ -99,7 +112,12 @@ impl Stage {
                 match effect {
                     Effect::Ask(ask) => {
                         let outcome = self.worker.answer(ask.job);
-                        inputs.push_back(Input::Reply(Reply { purpose: ask.purpose, outcome }));
+                        let reply = Reply { purpose: ask.purpose, outcome };
+                        if self.hold {
+                            self.held.push(reply);
+                        } else {
+                            inputs.push_back(Input::Reply(reply));
+                        }
                     }
                     Effect::Editor(text, extension) => {
                         self.effects.push(format!("Editor .{extension}"));
@@ -108,6 +126,13 @@ impl Stage {
                     effect => self.effects.push(format!("{effect:?}")),
                 }
             }
+        }
+    }
+
+    /// The answers that were held come.
+    pub(super) fn release(&mut self) {
+        for reply in std::mem::take(&mut self.held) {
+            self.take(Input::Reply(reply));
         }
     }
 
@@ -139,9 +164,15 @@ impl Stage {
     pub(super) fn put(&mut self, path: &str, json: &str) {
         let path: Path = path.parse().unwrap();
         let value = Value::parse(json).unwrap();
-        let receipt =
-            self.store().commit(Transaction::new(Some(id("bob"))).put(path.clone(), value.clone())).unwrap();
+        self.try_put(path, value).unwrap();
+    }
+
+    /// As [`Stage::put`], where it may be refused.
+    pub(super) fn try_put(&mut self, path: Path, value: Value) -> Result<(), store::Error> {
+        let put = Transaction::new(Some(id("bob"))).put(path.clone(), value.clone());
+        let receipt = self.store().commit(put)?;
         self.tell(Ope::Put, path, Some(value), &receipt);
+        Ok(())
     }
 
     /// Somebody else deletes a node, and the session tells of it.
