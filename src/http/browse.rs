@@ -9,7 +9,7 @@ use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::route::{Method, Page, Route, Search};
 use crate::commit::TegaId;
-use crate::hub::{GlobalInfo, LinkInfo};
+use crate::hub::{GlobalInfo, LinkInfo, LinkedRoot};
 use crate::path::{Key, Path};
 use crate::read::{Finding, Listing};
 use crate::token::Access;
@@ -83,8 +83,8 @@ fn may_put(context: &Context, access: &Access, path: &Path) -> Result<(), Refusa
 struct Stands<'a> {
     context: &'a Context,
     global: Option<GlobalInfo>,
-    /// The links that were asked so far: many roots may have one home.
-    links: HashMap<TegaId, Option<LinkInfo>>,
+    /// The links that were asked so far, with the roots that they carry: many may have one home.
+    links: HashMap<TegaId, Option<(LinkInfo, HashMap<Key, LinkedRoot>)>>,
 }
 
 impl<'a> Stands<'a> {
@@ -118,9 +118,16 @@ impl<'a> Stands<'a> {
         let global = self.global.clone();
         let peer = global.as_ref().and_then(|global| global.tega_id.as_ref()).or(home);
         let hub = &self.context.hub;
-        let link = peer
-            .and_then(|peer| self.links.entry(peer.clone()).or_insert_with(|| hub.link_info(peer)).as_ref());
-        let carried = link.and_then(|link| link.roots.iter().find(|carried| carried.name == *root));
+        let ask = |peer: &TegaId| {
+            let mut link = hub.link_info(peer)?;
+            let roots = std::mem::take(&mut link.roots).into_iter().map(|root| (root.name.clone(), root));
+            let roots = roots.collect();
+            Some((link, roots))
+        };
+        let known =
+            peer.and_then(|peer| self.links.entry(peer.clone()).or_insert_with(|| ask(peer)).as_ref());
+        let link = known.map(|(link, _)| link);
+        let carried = known.and_then(|(_, roots)| roots.get(root));
         let refused = carried.and_then(|carried| carried.refused.clone());
         if here {
             return (None, refused);

@@ -190,7 +190,11 @@ fn options(path: &str) -> Reply {
 }
 
 #[cfg(test)]
+mod browse_tests;
+#[cfg(test)]
 mod cut_tests;
+#[cfg(test)]
+mod rights_tests;
 #[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
