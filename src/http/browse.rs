@@ -1,4 +1,7 @@
 //! Looking around in a tree of any size: a page of a node's children, and a search.
+//!
+//! What is shown is cut as a GET would cut it. A page also says how a PUT at its node would be refused now: by asking
+//! those who judge a real one, so that the two can't differ, and without making one.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -83,8 +86,14 @@ fn may_put(context: &Context, access: &Access, path: &Path) -> Result<(), Refusa
 struct Stands<'a> {
     context: &'a Context,
     global: Option<GlobalInfo>,
-    /// The links that were asked so far, with the roots that they carry: many may have one home.
-    links: HashMap<TegaId, Option<(LinkInfo, HashMap<Key, LinkedRoot>)>>,
+    /// The links that were asked so far: many roots may have one home.
+    links: HashMap<TegaId, Option<Asked>>,
+}
+
+/// A link, and what it carries.
+struct Asked {
+    link: LinkInfo,
+    roots: HashMap<Key, LinkedRoot>,
 }
 
 impl<'a> Stands<'a> {
@@ -121,13 +130,12 @@ impl<'a> Stands<'a> {
         let ask = |peer: &TegaId| {
             let mut link = hub.link_info(peer)?;
             let roots = std::mem::take(&mut link.roots).into_iter().map(|root| (root.name.clone(), root));
-            let roots = roots.collect();
-            Some((link, roots))
+            Some(Asked { roots: roots.collect(), link })
         };
-        let known =
+        let asked =
             peer.and_then(|peer| self.links.entry(peer.clone()).or_insert_with(|| ask(peer)).as_ref());
-        let link = known.map(|(link, _)| link);
-        let carried = known.and_then(|(_, roots)| roots.get(root));
+        let link = asked.map(|asked| &asked.link);
+        let carried = asked.and_then(|asked| asked.roots.get(root));
         let refused = carried.and_then(|carried| carried.refused.clone());
         if here {
             return (None, refused);

@@ -3,7 +3,7 @@
 //! A request becomes a typed [`Route`], a handler looks into the store or submits to it, and one [`Reply`] comes back:
 //!
 //! ```text
-//! door: bytes → Request ─→ handle ─→ api::route ─→ node | call | info ─→ Reply → bytes: door
+//! door: bytes → Request ─→ handle ─→ api::route ─→ node | call | info | browse ─→ Reply → bytes: door
 //!                                                       └→ store, hub
 //! ```
 //!
