@@ -16,6 +16,7 @@ mod homes;
 mod layers;
 mod ledger;
 mod legacy;
+mod list;
 mod migrate;
 mod namespaces;
 mod proxy;
