@@ -50,7 +50,9 @@ pub(super) fn listen(places: &Places, teller: &Teller) -> Result<(), Fault> {
             }
             Ok(Some(Event::Message(channel, from, body))) => {
                 let said = body.get("message").map_or(String::new(), words::short);
-                teller.tell(&from, format!("on {channel}: {said}"));
+                // A router's program speaks for the router.
+                let who = from.strip_suffix("-agent").unwrap_or(&from);
+                teller.tell(who, format!("says on {channel}: {said}"));
             }
             Ok(Some(Event::Refused(refusal))) => return Err(refused(global, &refusal)),
             Ok(Some(Event::Called(_)) | None) => {}
@@ -73,12 +75,13 @@ pub(super) fn counters(answer: &Value) -> String {
     let at = |keys: &[&str]| keys.iter().try_fold(answer.get("value")?, |value, key| value.get(key));
     let shown = |keys: &[&str]| at(keys).map_or("-".to_string(), words::short);
     let load = at(&["load"]).and_then(Value::as_list).and_then(|load| load.items().first()).map(words::short);
+    let bytes = at(&["interfaces", "wan", "rx_bytes"]).and_then(Value::as_int);
     let clients = at(&["wifi", "clients"]).and_then(Value::as_object).map_or(0, |all| all.members().len());
     format!(
-        "counts: up {} s, load {}, wan {} bytes in, {clients} Wi-Fi clients; version {}",
+        "counts: up {} s, load {}, wan {} MB in, Wi-Fi clients {clients}; version {}",
         shown(&["uptime"]),
         load.unwrap_or_else(|| "-".into()),
-        shown(&["interfaces", "wan", "rx_bytes"]),
+        bytes.map_or("-".to_string(), |bytes| format!("{:.2}", bytes as f64 / 1e6)),
         answer.get("version").map_or("-".to_string(), words::short),
     )
 }
@@ -114,13 +117,13 @@ mod tests {
 
     #[test]
     fn counters_are_told_in_one_line_whatever_there_is() {
-        let answer = r#"{"value":{"uptime":61,"load":[0.42,0.1,0.1],"interfaces":{"wan":{"rx_bytes":7}},
+        let answer = r#"{"value":{"uptime":61,"load":[0.42,0.1,0.1],"interfaces":{"wan":{"rx_bytes":7654321}},
             "wifi":{"clients":{"7a":{"name":"tv"}}}},"version":12}"#;
         assert_eq!(
             counters(&Value::parse(answer).unwrap()),
-            "counts: up 61 s, load 0.42, wan 7 bytes in, 1 Wi-Fi clients; version 12"
+            "counts: up 61 s, load 0.42, wan 7.65 MB in, Wi-Fi clients 1; version 12"
         );
         let odd = counters(&Value::parse(r#"{"value":{"load":5,"wifi":1}}"#).unwrap());
-        assert_eq!(odd, "counts: up - s, load -, wan - bytes in, 0 Wi-Fi clients; version -");
+        assert_eq!(odd, "counts: up - s, load -, wan - MB in, Wi-Fi clients 0; version -");
     }
 }

@@ -275,8 +275,8 @@ fn obey(answer: Option<&Value>, routers: &mut [Option<Router>], site: &Site) -> 
     for (at, (model, router)) in MODELS.iter().zip(routers).enumerate() {
         let off = power.and_then(|power| power.get(model.id)).and_then(Value::as_str) == Some("off");
         if off && router.is_some() {
-            *router = None;
             site.teller.tell(model.id, "is switched off");
+            *router = None;
         } else if !off && router.is_none() {
             *router = Some(Router::start(at, model, site)?);
             site.teller.tell(model.id, "is switched on");

@@ -2,6 +2,7 @@
 //! promises can be read back: a step that didn't happen within its time fails, and the demo with it. Nothing here waits
 //! for time to pass, only for things to happen.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::agent::ALARM;
@@ -224,7 +225,7 @@ fn reboot(stage: &mut Stage) -> Outcome {
     here.hear("office says that it rebooted", |event| match event {
         Event::Message(channel, from, body) => {
             let said = body.get("message").and_then(Value::as_str);
-            channel == ALARM && from == "office-agent" && said == Some("office: rebooted")
+            channel == ALARM && from == "office-agent" && said == Some("rebooted")
         }
         _ => false,
     })?;
@@ -248,13 +249,16 @@ fn clients(stage: &mut Stage) -> Outcome {
         }
         Ok(all)
     };
-    let before = all()?;
-    let new =
-        look::until("a Wi-Fi client comes", || Ok(all()?.into_iter().find(|one| !before.contains(one))))?;
-    let here = all()?;
-    look::until("a Wi-Fi client goes", || {
+    // Whoever was seen once, and isn't there any more, went; whoever is there now and wasn't at first came.
+    let first = all()?;
+    let mut seen: BTreeSet<String> = first.iter().cloned().collect();
+    let (mut came, mut went) = (false, false);
+    look::until("a Wi-Fi client comes, and one goes", || {
         let now = all()?;
-        Ok(here.iter().chain([&new]).any(|one| !now.contains(one)).then_some(()))
+        came |= now.iter().any(|one| !first.contains(one));
+        went |= seen.iter().any(|one| !now.contains(one));
+        seen.extend(now);
+        Ok((came && went).then_some(()))
     })
 }
 

@@ -142,7 +142,7 @@ impl Sim {
         if self.next_alarm <= 0.0 {
             self.next_alarm = 6.0 + 8.0 * self.unit();
             let what = ALARMS.get(self.below(ALARMS.len())).copied().unwrap_or_default();
-            alarms.push(format!("{}: {what}", self.name));
+            alarms.push(what.to_string());
         }
         Tick { ops, alarms }
     }
@@ -173,7 +173,7 @@ impl Sim {
         for device in std::mem::take(&mut self.here) {
             ops.push(Op::Delete { path: self.client(device), expect: None });
         }
-        format!("{}: rebooted", self.name)
+        "rebooted".into()
     }
 
     fn count(&mut self, seconds: f64) {
@@ -311,7 +311,7 @@ mod tests {
         let ticks: Vec<Tick> = (0..4).map(|_| sim.tick(TICK)).collect();
         assert!(number(&ticks[2], "uptime") > 40_000);
         assert_eq!((number(&ticks[3], "uptime"), number(&ticks[3], "wan.rx_bytes")), (0, 0));
-        assert!(ticks[3].alarms.contains(&"attic: rebooted".to_string()));
+        assert!(ticks[3].alarms.contains(&"rebooted".to_string()));
     }
 
     #[test]
