@@ -26,9 +26,14 @@ const FUNCTIONS: [(&str, &str); 3] =
 /// The channel of the alarms.
 pub(super) const ALARM: &str = "alarm";
 
-/// Runs until the session ends, which the end of the router's server sees to.
-pub(super) fn run(model: &Model, server: &Server) -> Result<(), Fault> {
-    let mut agent = Agent::begin(model, server)?;
+/// Runs until the session ends, which the end of the router's server sees to. `anew`: the router was just switched on,
+/// and hasn't been up for a while.
+pub(super) fn run(model: &Model, server: &Server, anew: bool) -> Result<(), Fault> {
+    let mut sim = Sim::new(model.id, model.operational());
+    if anew {
+        sim.switched_on();
+    }
+    let mut agent = Agent::begin(model, server, sim)?;
     let (mut last, mut due) = (Instant::now(), Instant::now() + TICK);
     loop {
         match agent.session.next(Some(due)) {
@@ -58,11 +63,10 @@ struct Agent<'a> {
 
 impl<'a> Agent<'a> {
     /// Says what there is, and listens to the configuration.
-    fn begin(model: &Model, server: &'a Server) -> Result<Agent<'a>, Fault> {
+    fn begin(model: &Model, server: &'a Server, sim: Sim) -> Result<Agent<'a>, Fault> {
         let id = TegaId::new(&model.agent()).map_err(|error| Fault::error(error.to_string()))?;
         let session =
             Session::open_serving(server, id, Scope::Local).map_err(|failure| lost(server, &failure))?;
-        let sim = Sim::new(model.id, model.operational());
         let config = Path::from_checked(vec![model.config()]);
         let mut agent = Agent { session, server, sim, config, applied: None };
         let mut ops = agent.sim.whole();

@@ -118,7 +118,7 @@ impl Fleet {
         let mut fleet =
             Fleet { global: Some(server), routers: None, ending: ending.clone(), places: places.clone() };
         let site = Site { dir: dir.into(), global, places, teller: teller.clone() };
-        let routers = MODELS.iter().enumerate().map(|(at, model)| Router::start(at, model, &site));
+        let routers = MODELS.iter().enumerate().map(|(at, model)| Router::start(at, model, &site, false));
         let routers: Vec<Option<Router>> =
             routers.map(|router| router.map(Some)).collect::<Result<_, _>>()?;
         let session = switches(&site.places.global)?;
@@ -199,7 +199,7 @@ struct Router {
 }
 
 impl Router {
-    fn start(at: usize, model: &'static Model, site: &Site) -> Result<Router, Fault> {
+    fn start(at: usize, model: &'static Model, site: &Site, anew: bool) -> Result<Router, Fault> {
         let link = link::Options {
             global: address(site.global),
             config: vec![model.config()],
@@ -213,7 +213,7 @@ impl Router {
         site.places.moved(at, place.clone());
         let ending = Arc::new(AtomicBool::new(false));
         let mut router = Router { server: Some(server), agent: None, ending: ending.clone() };
-        let agent = site.teller.run(Part::Agent, move || match agent::run(model, &place) {
+        let agent = site.teller.run(Part::Agent, move || match agent::run(model, &place, anew) {
             Err(_) if ending.load(Ordering::SeqCst) => Ok(()),
             ended => ended,
         })?;
@@ -278,7 +278,7 @@ fn obey(answer: Option<&Value>, routers: &mut [Option<Router>], site: &Site) -> 
             site.teller.tell(model.id, "is switched off");
             *router = None;
         } else if !off && router.is_none() {
-            *router = Some(Router::start(at, model, site)?);
+            *router = Some(Router::start(at, model, site, true)?);
             site.teller.tell(model.id, "is switched on");
         }
     }

@@ -147,6 +147,12 @@ impl Sim {
         Tick { ops, alarms }
     }
 
+    /// Has it count from nothing, as one that was just switched on.
+    pub(super) fn switched_on(&mut self) {
+        self.uptime = 0.0;
+        self.interfaces.iter_mut().for_each(|interface| interface.bytes = [0.0; 2]);
+    }
+
     /// Has it boot again after so many seconds.
     pub(super) fn reboot(&mut self, delay: Duration) {
         self.reboot_in = Some(delay.as_secs_f64());
@@ -167,8 +173,7 @@ impl Sim {
     /// It's there again, and has counted nothing yet; whoever was connected isn't.
     fn boot(&mut self, ops: &mut Vec<Op>) -> String {
         self.reboot_in = None;
-        self.uptime = 0.0;
-        self.interfaces.iter_mut().for_each(|interface| interface.bytes = [0.0; 2]);
+        self.switched_on();
         *ops = self.numbers();
         for device in std::mem::take(&mut self.here) {
             ops.push(Op::Delete { path: self.client(device), expect: None });
