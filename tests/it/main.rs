@@ -9,6 +9,7 @@ mod consistency;
 mod crash;
 mod crowd;
 mod data;
+mod demo;
 mod door;
 mod drivers;
 mod fleet;
