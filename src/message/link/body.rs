@@ -22,7 +22,7 @@ pub type Stands = Vec<(Key, Option<(Incarnation, Version)>)>;
 /// The most roots that one link follows or serves.
 pub const MAX_ROOTS: usize = 1_000;
 
-/// How a local begins: `{"protocol":1,"follow":STANDINGS,"serve":STANDINGS}`.
+/// How a local begins: `{"protocol":2,"follow":STANDINGS,"serve":STANDINGS}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hello {
     /// The newest version of the grammar that it speaks.
@@ -44,7 +44,7 @@ pub struct Refused {
     pub home: Option<TegaId>,
 }
 
-/// The global's answer: `{"protocol":1,"known":STANDINGS,"refused":{ROOT:[REASON,HOME|null]},"handover":[ROOT…]}`.
+/// The global's answer: `{"protocol":2,"known":STANDINGS,"refused":{ROOT:[REASON,HOME|null]},"handover":[ROOT…]}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Welcome {
     /// The version of the grammar that the link uses.
