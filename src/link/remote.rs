@@ -61,7 +61,7 @@ pub(super) struct Link {
     pub(super) requests: Mutex<Requests>,
     pub(super) received: Arc<Mutex<Received>>,
     /// Who has a session at the other end, as it said last.
-    pub(super) sessions: Mutex<BTreeSet<TegaId>>,
+    pub(super) sessions: Mutex<Arc<BTreeSet<TegaId>>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,6 +162,11 @@ impl Remote for Link {
         locked(&self.received).owns(session)
     }
 
+    fn carries(&self) -> Vec<Key> {
+        let machine = &locked(&self.state).machine;
+        machine.follows().iter().chain(machine.sends()).cloned().collect()
+    }
+
     /// Who could have put the leaf from there may serve it there, and so may whom its token lets act as the owner.
     fn serves(&self, owner: &TegaId, path: &Path) -> bool {
         let is_there = locked(&self.sessions).contains(owner);
@@ -183,7 +188,7 @@ impl Remote for Link {
     }
 
     fn info(&self) -> LinkInfo {
-        let mut sessions = locked(&self.sessions).clone();
+        let mut sessions = BTreeSet::clone(&locked(&self.sessions));
         sessions.extend(locked(&self.received).owners());
         let sessions = sessions.into_iter().collect();
         let now = self.clock.ms();
