@@ -97,7 +97,7 @@ fn a_local_says_that_a_root_has_no_home_or_no_link() {
     let other = Standing { incarnation: Incarnation(1), version: Version(0), digest: 0 };
     let (feed, _) = server.0.store.feed(vec!["config".into()], &[("config".into(), Some(other))], || {});
     let mut incoming = Incoming::new(id("g"), vec!["config".into()]);
-    feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+    feed.snapshot(true).for_each(|line| incoming.line(&line).unwrap());
     let role = Role::Follows {
         config: vec!["config".into()],
         operational: vec!["oper".into()],
