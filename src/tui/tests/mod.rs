@@ -2,6 +2,11 @@
 //! answered one by one, and the screen is a text. `TEGA_UPDATE=1 cargo test` writes the screens anew, to be read before they
 //! are committed.
 
+mod fleet;
+mod form;
+mod journal;
+mod sessions;
+mod status;
 mod tree;
 
 use std::path::PathBuf;
@@ -12,7 +17,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect, Input};
-use super::ask::Reply;
+use super::ask::{Purpose, Reply};
 use super::draw;
 use super::feed::{Feed, Link};
 use super::look::Look;
@@ -158,6 +163,15 @@ impl Stage {
         let entry = Entry { ope, path, tega_id: "bob".into(), instance, back_to: None, origin: Some(origin) };
         self.feed.changed(vec![entry], WALL);
         self.pass(100);
+    }
+
+    /// An answer comes that this server wouldn't give, and no other one about the same after it.
+    pub(super) fn answer(&mut self, purpose: Purpose, json: &str) {
+        let outcome = Ok(Value::parse(json).unwrap());
+        self.take(Input::Reply(Reply { purpose, outcome }));
+        // What is asked for already isn't asked for again.
+        self.app.status.poll.is_due(u64::MAX);
+        self.app.sessions.poll.is_due(u64::MAX);
     }
 
     /// The screen as text, without trailing spaces.
