@@ -386,12 +386,14 @@ impl App {
                 self.history_reply(purpose, outcome);
             }
             Purpose::Status => {
-                self.fleet_reply(&outcome);
                 self.status_reply(outcome);
+                self.fleet_told();
             }
             Purpose::Sessions | Purpose::Channels => self.sessions_reply(purpose, outcome),
             Purpose::MayEdit(..) | Purpose::Commit | Purpose::Now(_) => self.pending_reply(purpose, outcome),
-            Purpose::Call(_) | Purpose::Functions(_) => self.form_reply(purpose, outcome),
+            Purpose::Call(..) | Purpose::Functions(_) | Purpose::Signature(_) => {
+                self.form_reply(purpose, outcome)
+            }
             Purpose::Command => self.output_reply(outcome),
         }
     }

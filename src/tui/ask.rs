@@ -41,8 +41,10 @@ pub enum Purpose {
     Commit,
     /// What is at the path of a staged change now.
     Now(Path),
-    /// A call of the function at this path.
-    Call(Path),
+    /// A call of the function at this path, made at this time of the screen's clock.
+    Call(Path, u64),
+    /// The text of the function at this path, which is too long for a line.
+    Signature(Path),
     /// The functions of a router.
     Functions(Path),
     /// A command line.
@@ -147,7 +149,7 @@ impl Purpose {
             Purpose::Page(..) | Purpose::Row(_) | Purpose::MayEdit(..) | Purpose::Complete(_) => Lane::Tree,
             Purpose::Search(_) => Lane::Search,
             Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) => Lane::Writes,
-            Purpose::Call(_) | Purpose::Command => Lane::Calls,
+            Purpose::Call(..) | Purpose::Command => Lane::Calls,
             _ => Lane::Views,
         }
     }

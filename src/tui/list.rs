@@ -27,6 +27,22 @@ impl List {
         top.clamp((cursor + 1).saturating_sub(height), cursor)
     }
 
+    /// Puts the cursor on a line; the screen moves only where it must.
+    pub fn to(&mut self, cursor: usize, count: usize, height: usize) {
+        self.cursor = cursor.min(count.saturating_sub(1));
+        self.top = self.top(count, height);
+    }
+
+    /// There are so many lines now.
+    pub fn keep(&mut self, count: usize) {
+        self.cursor = self.cursor.min(count.saturating_sub(1));
+    }
+
+    /// So many lines went at the beginning: the cursor stays on its line as long as that is there.
+    pub fn shift(&mut self, gone: usize) {
+        (self.cursor, self.top) = (self.cursor.saturating_sub(gone), self.top.saturating_sub(gone));
+    }
+
     /// Moves. False: the action isn't a move.
     pub fn act(&mut self, action: Action, count: usize, height: usize) -> bool {
         let last = count.saturating_sub(1);
@@ -68,5 +84,12 @@ mod tests {
         }
         assert!(!list.act(Action::Quit, 10, 5));
         assert_eq!(List::at(9).top(2, 5), 0);
+        let mut list = List::at(9);
+        list.to(7, 10, 5);
+        assert_eq!((list.cursor(), list.top(10, 5)), (7, 5));
+        list.shift(3);
+        assert_eq!((list.cursor(), list.top(7, 5)), (4, 2), "the same lines as before");
+        list.keep(3);
+        assert_eq!(list.cursor(), 2);
     }
 }

@@ -48,12 +48,14 @@ mod model;
 mod net;
 mod output;
 mod pending;
+mod poll;
 mod prompt;
 mod rate;
 mod run;
 mod run_command;
 mod sessions;
 mod status;
+mod table;
 mod terminal;
 mod tree;
 

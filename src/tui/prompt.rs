@@ -130,8 +130,10 @@ impl App {
 
     fn prompt_left(&mut self) {
         let Some(prompt) = self.prompt.take() else { return };
-        if let For::Find(_) = prompt.what {
-            self.find_left();
+        match prompt.what {
+            For::Find(_) => self.find_left(),
+            For::JournalFilter => self.journal_filter_left(),
+            _ => {}
         }
     }
 
@@ -141,7 +143,7 @@ impl App {
             For::GoTo => self.go_to_text(&text),
             For::Find(_) => self.find_entered(),
             For::Command => self.command_entered(&text),
-            For::JournalFilter => self.journal_filter(&text),
+            For::JournalFilter => self.journal_filter_entered(&text),
             For::Change(typing) => self.pending_entered(typing, &text),
             For::Question(_) => {}
         }

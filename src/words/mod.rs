@@ -2,7 +2,9 @@
 //!
 //! How values, `PATH=JSON` lines and operations are written where a person writes them: on a command line, in a browser's
 //! prompt. A word that looks like JSON must be JSON, and everything else becomes what it looks like ([`value`]);
-//! [`short`] is the way back. Nothing here knows a terminal or a server.
+//! [`short`] is the way back; [`links`] tells of links in the same words everywhere. Nothing here knows a terminal or a server.
+
+pub mod links;
 
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};

@@ -3,6 +3,11 @@
 //! are committed.
 
 mod model;
+mod fleet;
+mod form;
+mod journal;
+mod sessions;
+mod status;
 mod tree;
 
 use std::path::PathBuf;
@@ -13,7 +18,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect, Input};
-use super::ask::Reply;
+use super::ask::{Purpose, Reply};
 use super::draw;
 use super::feed::{Feed, Link};
 use super::look::Look;
@@ -189,6 +194,15 @@ impl Stage {
         let entry = Entry { ope, path, tega_id: "bob".into(), instance, back_to: None, origin: Some(origin) };
         self.feed.changed(vec![entry], WALL);
         self.pass(100);
+    }
+
+    /// An answer comes that this server wouldn't give, and no other one about the same after it.
+    pub(super) fn answer(&mut self, purpose: Purpose, json: &str) {
+        let outcome = Ok(Value::parse(json).unwrap());
+        self.take(Input::Reply(Reply { purpose, outcome }));
+        // What is asked for already isn't asked for again.
+        self.app.status.poll.is_due(u64::MAX);
+        self.app.sessions.poll.is_due(u64::MAX);
     }
 
     /// The screen as text, without trailing spaces.
