@@ -2,7 +2,12 @@
 //!
 //! How values, `PATH=JSON` lines and operations are written where a person writes them: on a command line, in a browser's
 //! prompt. A word that looks like JSON must be JSON, and everything else becomes what it looks like ([`value`]);
-//! [`short`] is the way back. Nothing here knows a terminal or a server.
+//! [`short`] is the way back. How times and the entries of a history are told stands here too, since a command and the
+//! browser tell them alike. Nothing here knows a terminal or a server.
+
+mod past;
+
+pub use past::{time, what};
 
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
@@ -54,27 +59,32 @@ pub fn split_flat(line: &str) -> Option<(&str, &str)> {
 
 /// The `PATH=JSON` lines of a value: one for each leaf and each empty container.
 pub fn flat(path: &Path, value: &Value, out: &mut String) {
+    each_leaf(path, value, &mut |keys, leaf| {
+        // Writing to a String can't fail.
+        let _ = crate::path::write_keys(keys, out);
+        out.push('=');
+        let _ = leaf.write(out);
+        out.push('\n');
+    });
+}
+
+/// Tells each leaf and each empty container of a value that stands at a path, in order.
+pub fn each_leaf(path: &Path, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     let mut keys = path.keys().to_vec();
-    flat_below(&mut keys, value, out);
+    each_below(&mut keys, value, tell);
 }
 
 /// The depth of a value is bounded by `MAX_DEPTH`, and so is this recursion.
-fn flat_below(keys: &mut Vec<Key>, value: &Value, out: &mut String) {
+fn each_below(keys: &mut Vec<Key>, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     match value.as_object() {
         Some(object) if !object.members().is_empty() || keys.is_empty() => {
             for (key, below) in object.members() {
                 keys.push(key.clone());
-                flat_below(keys, below, out);
+                each_below(keys, below, tell);
                 keys.pop();
             }
         }
-        _ => {
-            // Writing to a String can't fail.
-            let _ = crate::path::write_keys(keys, out);
-            out.push('=');
-            let _ = value.write(out);
-            out.push('\n');
-        }
+        _ => tell(keys, value),
     }
 }
 
