@@ -267,6 +267,7 @@ impl App {
             Screen::Fleet => self.fleet_tick(),
             Screen::Sessions => self.sessions_tick(),
             Screen::Status => self.status_tick(),
+            Screen::History => self.history_tick(),
             _ => {}
         }
     }
@@ -353,6 +354,7 @@ impl App {
                 // Between the first page and this moment something may have changed.
                 self.tree.model.read_again();
                 self.detail_stale();
+                self.history_stale();
                 if again {
                     self.say(format!("{} is there again", self.server));
                 }
@@ -366,10 +368,12 @@ impl App {
         if batch.missed {
             self.tree.model.read_again();
             self.detail_stale();
+            self.history_stale();
         }
         for change in &batch.changes {
             self.tree.model.apply(change, self.now);
             self.detail_changed(&change.path);
+            self.history_changed(&change.path);
         }
         self.tree_changed();
         self.journal_take(batch.notes, batch.dropped);
@@ -381,10 +385,14 @@ impl App {
             Purpose::Page(..) | Purpose::Row(_) => self.tree_reply(purpose, outcome),
             Purpose::Search(_) => self.find_reply(purpose, outcome),
             Purpose::Complete(_) => self.prompt_reply(purpose, outcome),
-            Purpose::Detail(_) | Purpose::Changes(_) => self.detail_reply(purpose, outcome),
-            Purpose::History(_) | Purpose::Diff(..) | Purpose::Preview(..) | Purpose::Rollback(..) => {
-                self.history_reply(purpose, outcome);
+            Purpose::Detail(_) | Purpose::Changes(_) | Purpose::Measure(_) | Purpose::Copy(_) => {
+                self.detail_reply(purpose, outcome);
             }
+            Purpose::History(_)
+            | Purpose::Diff(..)
+            | Purpose::MayRollBack(..)
+            | Purpose::Preview(..)
+            | Purpose::Rollback(..) => self.history_reply(purpose, outcome),
             Purpose::Status => {
                 self.status_reply(outcome);
                 self.fleet_told();

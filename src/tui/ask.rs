@@ -21,10 +21,16 @@ pub enum Purpose {
     Detail(Path),
     /// The node that the detail shows: who changed its root when.
     Changes(Path),
+    /// How much is below a node whose value is to be copied.
+    Measure(Path),
+    /// A value to be copied.
+    Copy(Path),
     /// The versions of a root.
     History(Key),
     /// What differs between two versions of a root.
     Diff(Key, i64, Option<i64>),
+    /// Whether a root may be rolled back to this version.
+    MayRollBack(Key, i64),
     /// What a rollback to this version would change.
     Preview(Key, i64),
     /// A rollback to this version.

@@ -20,6 +20,15 @@ impl List {
         self.cursor
     }
 
+    /// Lines came or went above the cursor, which is on this one now: it stays where it is on the screen, unless the
+    /// first line was to be seen.
+    pub fn moved_to(&mut self, cursor: usize) {
+        if self.top > 0 {
+            self.top = (self.top + cursor).saturating_sub(self.cursor);
+        }
+        self.cursor = cursor;
+    }
+
     /// The first line that is shown, of so many on so many lines of the screen.
     pub fn top(&self, count: usize, height: usize) -> usize {
         let cursor = self.cursor.min(count.saturating_sub(1));

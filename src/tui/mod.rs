@@ -47,6 +47,7 @@ mod look;
 mod model;
 mod net;
 mod output;
+mod pane;
 mod pending;
 mod poll;
 mod prompt;

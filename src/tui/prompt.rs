@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect};
 use super::ask::{Failed, Job, Purpose};
+use super::keys;
 use super::line::Line;
 use crate::api::route::{Page, Route};
 use crate::path::Path;
@@ -89,6 +90,12 @@ impl App {
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         if let For::Question(question) = &prompt.what {
             let question = question.clone();
+            // What is asked about can be looked through first.
+            if let (Question::Rollback(..), Some(action)) = (&question, keys::action(self.screen, None, key))
+                && self.history_look(action)
+            {
+                return;
+            }
             self.prompt = None;
             if key.code == KeyCode::Char('y') {
                 self.yes(question);

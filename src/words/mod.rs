@@ -2,9 +2,13 @@
 //!
 //! How values, `PATH=JSON` lines and operations are written where a person writes them: on a command line, in a browser's
 //! prompt. A word that looks like JSON must be JSON, and everything else becomes what it looks like ([`value`]);
-//! [`short`] is the way back; [`links`] tells of links in the same words everywhere. Nothing here knows a terminal or a server.
+//! [`short`] is the way back. Times, the entries of a history and links ([`links`]) are told here too, since the command line
+//! and the browser tell of them alike. Nothing here knows a terminal or a server.
 
 pub mod links;
+mod past;
+
+pub use past::{time, what};
 
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
@@ -56,27 +60,32 @@ pub fn split_flat(line: &str) -> Option<(&str, &str)> {
 
 /// The `PATH=JSON` lines of a value: one for each leaf and each empty container.
 pub fn flat(path: &Path, value: &Value, out: &mut String) {
+    each_leaf(path, value, &mut |keys, leaf| {
+        // Writing to a String can't fail.
+        let _ = crate::path::write_keys(keys, out);
+        out.push('=');
+        let _ = leaf.write(out);
+        out.push('\n');
+    });
+}
+
+/// Tells each leaf and each empty container of a value that stands at a path, in order.
+pub fn each_leaf(path: &Path, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     let mut keys = path.keys().to_vec();
-    flat_below(&mut keys, value, out);
+    each_below(&mut keys, value, tell);
 }
 
 /// The depth of a value is bounded by `MAX_DEPTH`, and so is this recursion.
-fn flat_below(keys: &mut Vec<Key>, value: &Value, out: &mut String) {
+fn each_below(keys: &mut Vec<Key>, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     match value.as_object() {
         Some(object) if !object.members().is_empty() || keys.is_empty() => {
             for (key, below) in object.members() {
                 keys.push(key.clone());
-                flat_below(keys, below, out);
+                each_below(keys, below, tell);
                 keys.pop();
             }
         }
-        _ => {
-            // Writing to a String can't fail.
-            let _ = crate::path::write_keys(keys, out);
-            out.push('=');
-            let _ = value.write(out);
-            out.push('\n');
-        }
+        _ => tell(keys, value),
     }
 }
 

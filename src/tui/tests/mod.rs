@@ -8,6 +8,8 @@ mod form;
 mod journal;
 mod sessions;
 mod status;
+mod detail;
+mod history;
 mod tree;
 
 use std::path::PathBuf;
@@ -233,8 +235,7 @@ impl Stage {
     pub(super) fn shows(&self, name: &str) {
         let file =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/tui/tests/screens/{name}.txt"));
-        // Addresses differ from run to run, and so may times of the wall clock.
-        let screen = self.screen();
+        let screen = with_fixed_times(&self.screen());
         if std::env::var_os("TEGA_UPDATE").is_some() {
             std::fs::write(&file, screen).unwrap();
         } else {
@@ -256,6 +257,23 @@ impl Stage {
         let screen = self.screen();
         assert!(!screen.contains(text), "{text:?} in\n{screen}");
     }
+}
+
+/// Times that the server stamped differ from run to run: those that can be true become one and the same, as wide as they are,
+/// and all others stay, so that a wrong one is seen.
+fn with_fixed_times(screen: &str) -> String {
+    let now = super::net::now_ms();
+    let (from, to) = (super::detail::when(now - 600_000), super::detail::when(now + 1_000));
+    let times = regex_lite::Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}").unwrap();
+    let fixed = |found: &regex_lite::Captures<'_>| {
+        let time = found[0].to_string();
+        if (from.as_str()..=to.as_str()).contains(&time.as_str()) {
+            "2026-11-22 18:20:11".into()
+        } else {
+            time
+        }
+    };
+    times.replace_all(screen, fixed).into_owned()
 }
 
 fn named(name: &str) -> KeyEvent {
