@@ -264,6 +264,7 @@ impl App {
         self.tree_tick();
         self.find_tick();
         self.detail_tick();
+        self.pending_tick();
         match self.screen {
             Screen::Fleet => self.fleet_tick(),
             Screen::Sessions => self.sessions_tick(),
@@ -354,6 +355,7 @@ impl App {
                 // Between the first page and this moment something may have changed.
                 self.tree.model.read_again();
                 self.detail_stale();
+                self.pending_stale();
                 if again {
                     self.say(format!("{} is there again", self.server));
                 }
@@ -367,10 +369,12 @@ impl App {
         if batch.missed {
             self.tree.model.read_again();
             self.detail_stale();
+            self.pending_stale();
         }
         for change in &batch.changes {
             self.tree.model.apply(change, self.now);
             self.detail_changed(&change.path);
+            self.pending_changed(change);
         }
         self.tree_changed();
         self.journal_take(batch.notes, batch.dropped);
@@ -391,7 +395,11 @@ impl App {
                 self.status_reply(outcome);
             }
             Purpose::Sessions | Purpose::Channels => self.sessions_reply(purpose, outcome),
-            Purpose::MayEdit(..) | Purpose::Commit | Purpose::Now(_) => self.pending_reply(purpose, outcome),
+            Purpose::MayEdit(..)
+            | Purpose::Value(_)
+            | Purpose::Commit
+            | Purpose::Now(_)
+            | Purpose::NowValue(_) => self.pending_reply(purpose, outcome),
             Purpose::Call(_) | Purpose::Functions(_) => self.form_reply(purpose, outcome),
             Purpose::Command => self.output_reply(outcome),
         }

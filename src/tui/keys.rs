@@ -62,6 +62,7 @@ pub enum Action {
     Refresh,
     Theirs,
     Mine,
+    Discard,
 }
 
 /// Where a key means something.
@@ -223,6 +224,7 @@ pub const KEYS: &[KeyRow] = &[
     row(On(Screen::Pending), &["t"], Action::Theirs, "theirs", "in a conflict: keep what the others wrote"),
     row(On(Screen::Pending), &["m"], Action::Mine, "mine", "in a conflict: write mine over it"),
     row(On(Screen::Pending), &["c"], Action::Commit, "commit", "commit them all as one transaction"),
+    row(On(Screen::Pending), &["X"], Action::Discard, "", "throw them all away"),
     row(On(Screen::Fleet), &["enter"], Action::Pick, "open", "the trees of this router"),
     row(On(Screen::Fleet), &["x"], Action::Call, "call", "call a function of this router"),
     row(On(Screen::Fleet), &["R"], Action::Refresh, "", "ask again now"),

@@ -2,6 +2,7 @@
 //! answered one by one, and the screen is a text. `TEGA_UPDATE=1 cargo test` writes the screens anew, to be read before they
 //! are committed.
 
+mod pending;
 mod tree;
 
 use std::path::PathBuf;
