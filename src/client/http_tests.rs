@@ -15,7 +15,10 @@ impl Read for Canned {
 }
 
 fn answer(text: &str) -> io::Result<(Answer, bool)> {
-    read_answer(&mut Canned(io::Cursor::new(text.as_bytes().to_vec())), "GET")
+    read_answer(
+        &mut Canned(io::Cursor::new(text.as_bytes().to_vec())),
+        &Request { method: "GET", ..Request::default() },
+    )
 }
 
 #[test]

@@ -263,6 +263,7 @@ impl App {
         self.tree_tick();
         self.find_tick();
         self.detail_tick();
+        self.pending_tick();
         match self.screen {
             Screen::Fleet => self.fleet_tick(),
             Screen::Sessions => self.sessions_tick(),
@@ -355,6 +356,7 @@ impl App {
                 self.tree.model.read_again();
                 self.detail_stale();
                 self.history_stale();
+                self.pending_stale();
                 if again {
                     self.say(format!("{} is there again", self.server));
                 }
@@ -369,11 +371,13 @@ impl App {
             self.tree.model.read_again();
             self.detail_stale();
             self.history_stale();
+            self.pending_stale();
         }
         for change in &batch.changes {
             self.tree.model.apply(change, self.now);
             self.detail_changed(&change.path);
             self.history_changed(&change.path);
+            self.pending_changed(change);
         }
         self.tree_changed();
         self.journal_take(batch.notes, batch.dropped);
@@ -398,10 +402,14 @@ impl App {
                 self.fleet_told();
             }
             Purpose::Sessions | Purpose::Channels => self.sessions_reply(purpose, outcome),
-            Purpose::MayEdit(..) | Purpose::Commit | Purpose::Now(_) => self.pending_reply(purpose, outcome),
             Purpose::Call(..) | Purpose::Functions(_) | Purpose::Signature(_) => {
                 self.form_reply(purpose, outcome)
             }
+            Purpose::MayEdit(..)
+            | Purpose::Value(_)
+            | Purpose::Commit
+            | Purpose::Now(_)
+            | Purpose::NowValue(_) => self.pending_reply(purpose, outcome),
             Purpose::Command => self.output_reply(outcome),
         }
     }

@@ -43,6 +43,8 @@ pub enum Purpose {
     Channels,
     /// Whether a node may be changed, and its value: before it's edited.
     MayEdit(Path, Why),
+    /// The whole value of a node that is about to be changed.
+    Value(Path),
     /// What was staged is committed.
     Commit,
     /// What is at the path of a staged change now.
@@ -51,6 +53,8 @@ pub enum Purpose {
     Call(Path, u64),
     /// The text of the function at this path, which is too long for a line.
     Signature(Path),
+    /// The whole value there.
+    NowValue(Path),
     /// The functions of a router.
     Functions(Path),
     /// A command line.
@@ -72,6 +76,8 @@ pub enum Why {
     Duplicate,
     /// It moves.
     Rename,
+    /// Something is to be put there, where nothing may be yet.
+    Target,
 }
 
 /// How it's asked.
@@ -79,6 +85,8 @@ pub enum Why {
 pub enum Job {
     /// A call over HTTP that changes nothing.
     Read(Route),
+    /// The same, with an answer of so many bytes at most; a longer one is refused as `too_large`.
+    Short(Route, usize),
     /// A call over HTTP that is sent once.
     Once(Route, Option<Value>),
     /// A write over HTTP that is repeated under one request ID while its outcome is unknown.
@@ -152,10 +160,14 @@ impl Purpose {
     /// The lane of a question.
     pub fn lane(&self) -> Lane {
         match self {
-            Purpose::Page(..) | Purpose::Row(_) | Purpose::MayEdit(..) | Purpose::Complete(_) => Lane::Tree,
+            Purpose::Page(..)
+            | Purpose::Row(_)
+            | Purpose::MayEdit(..)
+            | Purpose::Value(_)
+            | Purpose::Complete(_) => Lane::Tree,
             Purpose::Search(_) => Lane::Search,
-            Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) => Lane::Writes,
             Purpose::Call(..) | Purpose::Command => Lane::Calls,
+            Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) | Purpose::NowValue(_) => Lane::Writes,
             _ => Lane::Views,
         }
     }

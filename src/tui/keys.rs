@@ -65,6 +65,7 @@ pub enum Action {
     Sort,
     Theirs,
     Mine,
+    Discard,
 }
 
 /// Where a key means something.
@@ -243,6 +244,7 @@ pub const KEYS: &[KeyRow] = &[
     row(On(Screen::Pending), &["m"], Action::Mine, "mine", "in a conflict: write mine over it"),
     row(On(Screen::Pending), &["c"], Action::Commit, "commit", "commit them all as one transaction"),
     row(On(Screen::Fleet), &["enter"], Action::Pick, "open", "a tree of this router"),
+    row(On(Screen::Pending), &["X"], Action::Discard, "", "throw them all away"),
     row(On(Screen::Fleet), &["x"], Action::Call, "call", "call a function of this router"),
     row(
         On(Screen::Fleet),

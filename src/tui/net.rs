@@ -132,6 +132,7 @@ impl Worker {
     pub(super) fn answer(&mut self, job: Job) -> Result<Value, Failed> {
         match job {
             Job::Read(route) => self.call(Request::of(&route), None),
+            Job::Short(route, most) => self.call(Request::of(&route).at_most(most), None),
             Job::Once(route, body) => self.call(Request::of(&route), body),
             Job::Write(route, body) => {
                 let id = request_id().map_err(|error| Failed::NotReached(error.to_string()))?;

@@ -41,6 +41,8 @@ pub enum Question {
     Rollback(crate::path::Key, i64),
     /// Throw what was staged away.
     Discard,
+    /// Open the editor once more, with a text that isn't right yet.
+    EditAgain,
 }
 
 /// The line and what it's for.
@@ -109,6 +111,10 @@ impl App {
             KeyCode::Char('c' | 'g') if ctrl => self.prompt_left(),
             KeyCode::Char('z') if ctrl => self.effect(Effect::Suspend),
             KeyCode::Enter => {
+                // What won't do stays there, with the reason beside it.
+                if matches!(prompt.what, For::Change(_)) && !self.pending_fits() {
+                    return;
+                }
                 if let Some(prompt) = self.prompt.take() {
                     self.submit(prompt);
                 }
@@ -132,6 +138,7 @@ impl App {
             Question::Commit => self.pending_commit(),
             Question::Rollback(root, version) => self.history_roll_back(root, version),
             Question::Discard => self.pending_discard(),
+            Question::EditAgain => self.pending_edit_again(),
         }
     }
 

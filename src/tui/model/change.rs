@@ -106,6 +106,16 @@ impl Model {
         }
     }
 
+    /// Something was changed at a path, and no notification tells it: it's read again, as far as it's shown.
+    pub fn touched(&mut self, path: &Path) {
+        let Some(mut parent) = path.parent() else { return };
+        while self.open_at(&parent).is_none() {
+            let Some(above) = parent.parent() else { return };
+            parent = above;
+        }
+        self.want_all(path, parent);
+    }
+
     /// A subtree was replaced: all that is open in it is read again, and its own row.
     fn want_all(&mut self, path: &Path, parent: Path) {
         let mut all = vec![parent];

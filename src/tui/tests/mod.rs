@@ -2,14 +2,15 @@
 //! answered one by one, and the screen is a text. `TEGA_UPDATE=1 cargo test` writes the screens anew, to be read before they
 //! are committed.
 
-mod model;
+mod detail;
 mod fleet;
 mod form;
+mod history;
 mod journal;
+mod model;
+mod pending;
 mod sessions;
 mod status;
-mod detail;
-mod history;
 mod tree;
 
 use std::path::PathBuf;
