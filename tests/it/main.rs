@@ -28,5 +28,7 @@ mod routers;
 mod server;
 mod sessions;
 mod tokens;
+#[cfg(feature = "tui")]
+mod tui;
 mod weight;
 mod wire;
