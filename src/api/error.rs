@@ -199,7 +199,7 @@ impl From<store::Error> for Refusal {
             RequestTooOld { id } => Refusal::new(
                 "outcome_unknown",
                 format!(
-                    "request ID {id:?} is too old to be judged; nothing was applied now: read, then decide"
+                    "request ID {id:?} is too old, or of another server, to be judged; nothing was applied now: read, then decide"
                 ),
             )
             .with_status(409),

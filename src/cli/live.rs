@@ -144,6 +144,8 @@ impl Following {
                     return Ok(Step::Changes(entries));
                 }
                 Ok(Some(Event::Message(_, _, body))) => return Ok(Step::Message(body)),
+                // This session serves nothing, and so isn't called.
+                Ok(Some(Event::Called(_))) => {}
                 Ok(Some(Event::Refused(refusal))) => return Err(remote::refused(&self.target, &refusal)),
                 Err(Lost(why)) => {
                     note(&format!("{}: {why}; connecting again", self.target));

@@ -1,4 +1,7 @@
 //! Looking around in a tree of any size: a page of a node's children, and a search.
+//!
+//! What is shown is cut as a GET would cut it. A page also says how a PUT at its node would be refused now: by asking
+//! those who judge a real one, so that the two can't differ, and without making one.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,7 +12,7 @@ use crate::api::allow;
 use crate::api::error::Refusal;
 use crate::api::route::{Method, Page, Route, Search};
 use crate::commit::TegaId;
-use crate::hub::{GlobalInfo, LinkInfo};
+use crate::hub::{GlobalInfo, LinkInfo, LinkedRoot};
 use crate::path::{Key, Path};
 use crate::read::{Finding, Listing};
 use crate::token::Access;
@@ -84,7 +87,13 @@ struct Stands<'a> {
     context: &'a Context,
     global: Option<GlobalInfo>,
     /// The links that were asked so far: many roots may have one home.
-    links: HashMap<TegaId, Option<LinkInfo>>,
+    links: HashMap<TegaId, Option<Asked>>,
+}
+
+/// A link, and what it carries.
+struct Asked {
+    link: LinkInfo,
+    roots: HashMap<Key, LinkedRoot>,
 }
 
 impl<'a> Stands<'a> {
@@ -118,9 +127,15 @@ impl<'a> Stands<'a> {
         let global = self.global.clone();
         let peer = global.as_ref().and_then(|global| global.tega_id.as_ref()).or(home);
         let hub = &self.context.hub;
-        let link = peer
-            .and_then(|peer| self.links.entry(peer.clone()).or_insert_with(|| hub.link_info(peer)).as_ref());
-        let carried = link.and_then(|link| link.roots.iter().find(|carried| carried.name == *root));
+        let ask = |peer: &TegaId| {
+            let mut link = hub.link_info(peer)?;
+            let roots = std::mem::take(&mut link.roots).into_iter().map(|root| (root.name.clone(), root));
+            Some(Asked { roots: roots.collect(), link })
+        };
+        let asked =
+            peer.and_then(|peer| self.links.entry(peer.clone()).or_insert_with(|| ask(peer)).as_ref());
+        let link = asked.map(|asked| &asked.link);
+        let carried = asked.and_then(|asked| asked.roots.get(root));
         let refused = carried.and_then(|carried| carried.refused.clone());
         if here {
             return (None, refused);

@@ -285,7 +285,7 @@ fn a_replaced_state_is_listed_and_read_as_far_as_it_may_be() {
     // Of another incarnation, so that a snapshot comes.
     let (feed, _) = home.0.store.feed(vec!["a".into()], &[("a".into(), server.0.store.standing("a"))], || {});
     let mut incoming = Incoming::new(TegaId::new("home").unwrap(), vec!["a".into()]);
-    feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+    feed.snapshot(true).for_each(|line| incoming.line(&line).unwrap());
     let (sender, receiver) = channel();
     let moved = crate::store::Away { home: TegaId::new("home").unwrap(), handover: true };
     server.0.store.set_homes(vec![("a".into(), Some(moved))], |_| {});

@@ -127,8 +127,13 @@ impl Hub {
 
     /// A link behind which the owner of a leaf is connected that belongs to no session.
     fn link_serving(&self, owner: &TegaId, path: &Path, origin: Option<&TegaId>) -> Option<Arc<dyn Remote>> {
-        let live = self.links().live();
-        live.into_iter().find(|remote| Some(remote.tega_id()) != origin && remote.serves(owner, path))
+        let root = path.root()?;
+        let mut found = self.links().reaching(owner, root, None)?;
+        // One after the other, since no link is asked anything while the registry is locked. One is the rule.
+        while Some(found.tega_id()) == origin || !found.serves(owner, path) {
+            found = self.links().reaching(owner, root, Some(found.tega_id()))?;
+        }
+        Some(found)
     }
 
     /// The link behind which the session lives that put the ephemeral node at or above a path. The one to the root's

@@ -1,17 +1,23 @@
-//! The registry of links: who is linked now, who was, and which of them listen to what. Plain data, without a clock or
-//! a socket.
+//! The registry of links: who is linked now, who was, which of them listen to what, and whose sessions are behind them.
+//! Plain data, without a clock or a socket.
 //!
-//! Invariants: nobody is in `live` and in `lost` at once; who listens is live.
+//! A call of a leaf goes to where its owner is, and among thousands of links that one is found by two ordered indexes,
+//! which links carry a root and which have somebody's sessions: both are walked together, and each step passes over all
+//! that only one of them has.
+//!
+//! Invariants: nobody is in `live` and in `lost` at once; who listens is live; the indexes have what `reach` has, which
+//! is of live links and no more for each than a link carries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LinkInfo, Remote};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::store::Channel;
 use crate::tree::ChannelPattern;
 
@@ -86,8 +92,25 @@ pub(super) struct Links {
     global: Option<Global>,
     by_channel: HashMap<Arc<str>, Vec<TegaId>>,
     by_link: BTreeMap<TegaId, Vec<Listening>>,
+    reach: BTreeMap<TegaId, Reach>,
+    /// The roots of `reach`, each with the link.
+    by_root: Index<Key>,
+    /// The sessions of `reach`, each with the link.
+    by_session: Index<TegaId>,
     clock: Duration,
 }
+
+/// What a link leads to.
+#[derive(Default)]
+struct Reach {
+    /// The roots that it carries.
+    roots: Vec<Key>,
+    /// Who has a session there, as it said last.
+    sessions: Arc<BTreeSet<TegaId>>,
+}
+
+/// Names, each with a link. `None` is before every link, and only there to be asked for.
+type Index<T> = BTreeSet<(T, Option<TegaId>)>;
 
 /// A channel that a link listens to.
 struct Listening {
@@ -133,21 +156,75 @@ impl Links {
         }
         self.forget_lost(&id);
         self.end_listening(&id);
+        self.end_reach(&id);
         self.legacy.remove(&id);
         if remote.is_legacy() {
             self.legacy.insert(id.clone(), remote.clone());
         }
+        let roots = remote.carries();
+        self.by_root.extend(roots.iter().map(|root| (root.clone(), Some(id.clone()))));
+        self.reach.insert(id.clone(), Reach { roots, ..Reach::default() });
         self.live.insert(id, remote)
+    }
+
+    fn is_live(&self, remote: &dyn Remote) -> bool {
+        let known = self.live.get(remote.tega_id());
+        known.is_some_and(|known| std::ptr::addr_eq(Arc::as_ptr(known), remote))
+    }
+
+    fn end_reach(&mut self, id: &TegaId) {
+        let Reach { roots, sessions } = self.reach.remove(id).unwrap_or_default();
+        for root in roots {
+            self.by_root.remove(&(root, Some(id.clone())));
+        }
+        for session in &*sessions {
+            self.by_session.remove(&(session.clone(), Some(id.clone())));
+        }
+    }
+
+    /// These have sessions behind a link, instead of those that it named before.
+    pub(super) fn sessions(&mut self, remote: &dyn Remote, sessions: Arc<BTreeSet<TegaId>>) {
+        if !self.is_live(remote) {
+            return;
+        }
+        let id = remote.tega_id();
+        let reach = self.reach.entry(id.clone()).or_default();
+        let before = std::mem::replace(&mut reach.sessions, sessions);
+        for gone in before.difference(&reach.sessions) {
+            self.by_session.remove(&(gone.clone(), Some(id.clone())));
+        }
+        let new = reach.sessions.difference(&before);
+        self.by_session.extend(new.map(|new| (new.clone(), Some(id.clone()))));
+    }
+
+    /// The first link in the order of the tega IDs, after this one, that carries a root and has somebody's session
+    /// behind it.
+    pub(super) fn reaching(
+        &self,
+        owner: &TegaId,
+        root: &Key,
+        after: Option<&TegaId>,
+    ) -> Option<Arc<dyn Remote>> {
+        let mut from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        loop {
+            let has = next_link(&self.by_session, owner, from)?;
+            let carries = next_link(&self.by_root, root, from)?;
+            if has == carries {
+                return self.get(has);
+            }
+            from = Bound::Included(has.max(carries));
+        }
     }
 
     /// False: it was replaced before.
     pub(super) fn down(&mut self, remote: &dyn Remote, info: LinkInfo, reason: &str, now_ms: u64) -> bool {
         let id = remote.tega_id();
-        if !self.live.get(id).is_some_and(|known| std::ptr::addr_eq(Arc::as_ptr(known), remote)) {
+        if !self.is_live(remote) {
             return false;
         }
         self.live.remove(id);
         self.legacy.remove(id);
+        self.end_reach(id);
         self.end_listening(id);
         let at = self.stamp(now_ms);
         if let Some(global) = &mut self.global {
@@ -316,7 +393,24 @@ impl Links {
         assert!(self.by_link.values().all(|of_link| !of_link.is_empty()));
         let exact = self.by_link.values().flatten().filter(|l| l.regex.is_none()).count();
         assert_eq!(exact, self.by_channel.values().map(Vec::len).sum::<usize>());
+        assert!(self.reach.keys().eq(self.live.keys()));
+        let with = |of: fn(&Reach) -> usize| self.reach.values().map(of).sum::<usize>();
+        assert_eq!(self.by_root.len(), with(|reach| reach.roots.len()));
+        assert_eq!(self.by_session.len(), with(|reach| reach.sessions.len()));
+        let of = |id: &Option<TegaId>| &self.reach[id.as_ref().unwrap()];
+        assert!(self.by_session.iter().all(|(name, id)| of(id).sessions.contains(name)));
+        assert!(self.by_root.iter().all(|(root, id)| of(id).roots.contains(root)));
     }
+}
+
+/// The first link from here on that an index has for this.
+fn next_link<'a, T: Ord + Clone>(index: &'a Index<T>, of: &T, from: Bound<&TegaId>) -> Option<&'a TegaId> {
+    let from = match from {
+        Bound::Unbounded => Bound::Included((of.clone(), None)),
+        from => from.map(|id| (of.clone(), Some(id.clone()))),
+    };
+    let (name, id) = index.range((from, Bound::Unbounded)).next()?;
+    id.as_ref().filter(|_| name == of)
 }
 
 fn forget(by_channel: &mut HashMap<Arc<str>, Vec<TegaId>>, id: &TegaId, text: &str) {

@@ -35,6 +35,11 @@ pub trait Remote: Send + Sync {
     /// Whether this session stands for one at the other end: its ephemeral nodes are from there.
     fn owns(&self, session: SessionId) -> bool;
 
+    /// The roots that it carries, which stay the same as long as it's up.
+    fn carries(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
     /// Whether somebody with this tega ID has a session there who may serve the leaf at this path.
     fn serves(&self, _owner: &TegaId, _path: &Path) -> bool {
         false

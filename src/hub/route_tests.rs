@@ -1,5 +1,7 @@
 //! What goes over links, with a link that only remembers what it was told.
 
+mod reach;
+
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -31,6 +33,8 @@ struct Fake {
     held: Mutex<Vec<RemoteDone<()>>>,
     owns: Mutex<Vec<SessionId>>,
     serves: Mutex<Vec<TegaId>>,
+    /// How often that was asked.
+    asked: Mutex<usize>,
     told_sessions: Mutex<usize>,
 }
 
@@ -44,6 +48,7 @@ impl Fake {
             held: Mutex::default(),
             owns: Mutex::default(),
             serves: Mutex::default(),
+            asked: Mutex::default(),
             told_sessions: Mutex::default(),
         })
     }
@@ -109,7 +114,12 @@ impl Remote for Fake {
         self.owns.lock().unwrap().contains(&session)
     }
 
+    fn carries(&self) -> Vec<Key> {
+        vec!["conf".into(), "oper1".into(), format!("conf-{}", self.id).into()]
+    }
+
     fn serves(&self, owner: &TegaId, _: &Path) -> bool {
+        *self.asked.lock().unwrap() += 1;
         self.serves.lock().unwrap().contains(owner)
     }
 
@@ -198,6 +208,10 @@ impl World {
         self.hub.link_up(fake.clone());
         self.hub.links().check();
         fake
+    }
+
+    fn sessions(&self, link: &Arc<Fake>, ids: &[&str]) {
+        self.hub.link_sessions(&**link, Arc::new(ids.iter().map(|name| id(name)).collect()));
     }
 
     fn fresh(&self, roots: &[&str]) -> Result<(), Refusal> {
@@ -488,6 +502,8 @@ fn a_leaf_of_no_session_is_called_where_its_owner_is_connected() {
     let (r1, r2) = (world.link("r1"), world.link("r2"));
     assert_eq!(world.call(None, "conf.f"), Err("no_owner"));
     r2.serves.lock().unwrap().push(id("svc"));
+    assert_eq!(world.call(None, "conf.f"), Err("no_owner"), "it hasn't said so");
+    world.sessions(&r2, &["other", "svc"]);
     for at in ["conf.f", "oper1.f"] {
         for origin in [None, Some("r1")] {
             assert_eq!(world.call(origin, at), Ok("7".into()), "{at} {origin:?}");

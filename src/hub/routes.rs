@@ -78,6 +78,11 @@ impl Hub {
         self.links().down(remote, info, reason, now_ms());
     }
 
+    /// These have sessions behind a link, instead of those before. Each link says so of its other end, once it's up.
+    pub fn link_sessions(&self, remote: &dyn Remote, sessions: Arc<BTreeSet<TegaId>>) {
+        self.links().sessions(remote, sessions);
+    }
+
     /// The link to a server.
     pub fn link(&self, tega_id: &TegaId) -> Option<Arc<dyn Remote>> {
         self.links().get(tega_id)

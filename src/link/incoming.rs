@@ -1,5 +1,8 @@
 //! The frames that the other end sends: replication goes to the machine, everything else to hub, store and who waits.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::listening::Listening;
 use super::mailbox::End;
 use super::remote::{locked, tell};
@@ -81,7 +84,9 @@ impl Work {
             }
             Frame::Sessions { body } => {
                 let ids = link::body::read_sessions(body).map_err(refused)?;
-                *locked(&link.sessions) = ids.into_iter().collect();
+                let ids: Arc<BTreeSet<TegaId>> = Arc::new(ids.into_iter().collect());
+                *locked(&link.sessions) = ids.clone();
+                hub.link_sessions(&*link, ids);
             }
             // Replication has taken the others.
             _ => {}

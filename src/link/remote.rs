@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::Replication;
 use super::mailbox::{End, Mailbox};
 use super::presence::Received;
-use super::requests::{Requests, Tell, Waits};
+use super::requests::{Requests, Shown, Tell, Waits};
 use crate::api::error::Refusal;
-use crate::commit::{Incarnation, TegaId};
+use crate::commit::{Incarnation, Position, TegaId};
 use crate::hub::{LinkInfo, LinkedRoot, Remote, RemoteDone as Done};
 use crate::message::link;
+use crate::message::link::body::Stands;
 use crate::path::{Key, Path};
 use crate::store::{Channel, Receipt, SessionId, Store, Transaction};
 use crate::token::Access;
@@ -60,7 +61,7 @@ pub(super) struct Link {
     pub(super) requests: Mutex<Requests>,
     pub(super) received: Arc<Mutex<Received>>,
     /// Who has a session at the other end, as it said last.
-    pub(super) sessions: Mutex<BTreeSet<TegaId>>,
+    pub(super) sessions: Mutex<Arc<BTreeSet<TegaId>>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,12 +86,15 @@ impl Link {
         tell(refused);
     }
 
-    /// Tells those whose commits this server shows by now.
+    /// Tells those whose commits this server shows by now, or never will.
     pub(super) fn applied(&self) {
-        // A diverged replica may have a version of that number, and another one.
-        if !locked(&self.state).machine.is_in_step() {
+        if !locked(&self.requests).any_applying() {
             return;
         }
+        let (in_step, follows, applied) = {
+            let machine = &locked(&self.state).machine;
+            (machine.is_in_step(), machine.follows().to_vec(), machine.followed(0).applied)
+        };
         let shows = |root: &Key, wanted: Option<(Incarnation, Version)>| match wanted {
             Some((incarnation, version)) => self
                 .store
@@ -98,7 +102,20 @@ impl Link {
                 .is_some_and(|s| s.incarnation == incarnation && s.version >= version),
             None => self.store.view().root(root).is_none_or(|root| root.ephemeral_only),
         };
-        let told = locked(&self.requests).applied(shows);
+        let shown = |needs: &Stands, position: Option<Position>| {
+            let carries = |root: &Key| follows.contains(root);
+            let reached = position.is_some_and(|position| position <= applied);
+            let is_shown = |(root, wanted): &(Key, _)| shows(root, *wanted) || (reached && carries(root));
+            // A diverged replica may have a version of that number, and another one.
+            if in_step && needs.iter().all(is_shown) {
+                Shown::Yes
+            } else if needs.iter().all(|(root, _)| carries(root)) {
+                Shown::NotYet
+            } else {
+                Shown::Never
+            }
+        };
+        let told = locked(&self.requests).applied(shown);
         tell(told);
     }
 }
@@ -145,6 +162,11 @@ impl Remote for Link {
         locked(&self.received).owns(session)
     }
 
+    fn carries(&self) -> Vec<Key> {
+        let machine = &locked(&self.state).machine;
+        machine.follows().iter().chain(machine.sends()).cloned().collect()
+    }
+
     /// Who could have put the leaf from there may serve it there, and so may whom its token lets act as the owner.
     fn serves(&self, owner: &TegaId, path: &Path) -> bool {
         let is_there = locked(&self.sessions).contains(owner);
@@ -166,7 +188,7 @@ impl Remote for Link {
     }
 
     fn info(&self) -> LinkInfo {
-        let mut sessions = locked(&self.sessions).clone();
+        let mut sessions = BTreeSet::clone(&locked(&self.sessions));
         sessions.extend(locked(&self.received).owners());
         let sessions = sessions.into_iter().collect();
         let now = self.clock.ms();

@@ -6,7 +6,7 @@ use super::source::Source;
 use super::{Books, Closing, Code, Effect, Input, LINK_TIME, LINKED_TIME, Want};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::body::Standings;
-use crate::message::link::{self, Frame, Hello, Refused, Welcome};
+use crate::message::link::{self, Frame, Hello, Refused, WITH_OUTCOMES, Welcome};
 use crate::path::Key;
 use crate::store::Error;
 use crate::tree::Version;
@@ -15,6 +15,8 @@ use crate::tree::Version;
 pub struct Replication {
     own: TegaId,
     peer: Option<TegaId>,
+    /// The version of the grammar that both speak; 0 before the handshake is done.
+    protocol: u32,
     phase: Phase,
     source: Source,
     follower: Follower,
@@ -67,6 +69,7 @@ impl Replication {
         Replication {
             own,
             peer: None,
+            protocol: 0,
             phase,
             source: Source::default(),
             follower: Follower::default(),
@@ -174,6 +177,7 @@ impl Replication {
             }
             (Phase::Dialled(_, wanted), Frame::Linked { tega_id, welcome }) => {
                 let wanted = (&*wanted.follow, &*wanted.serve);
+                self.protocol = welcome.protocol;
                 let handover = welcome.handover.clone();
                 let agreed = handshake::agree(&self.own, &tega_id, wanted, welcome, books)?;
                 if !agreed.homes.is_empty() {
@@ -240,7 +244,8 @@ impl Replication {
     fn welcome(&mut self, judged: Judged, now: u64, out: &mut Vec<Effect>) {
         let Some(peer) = self.peer.clone() else { return };
         out.push(Effect::Send(link::linked(&self.own, &judged.welcome)));
-        let Welcome { refused, handover, .. } = judged.welcome;
+        let Welcome { protocol, refused, handover, .. } = judged.welcome;
+        self.protocol = protocol;
         self.refused = refused.into();
         // Only the local ends the link when it has what is handed over.
         drop(handover);
@@ -319,6 +324,11 @@ impl Replication {
     /// What it would have of the feed, if the socket has room. After [`Input::Idle`], ask again when the feed woke.
     pub fn wants(&self) -> Option<Want> {
         if let Phase::Linked = self.phase { self.source.wants() } else { None }
+    }
+
+    /// Whether the other end takes outcomes of requests in a snapshot ([`Feed::snapshot`](crate::store::Feed::snapshot)).
+    pub fn sends_outcomes(&self) -> bool {
+        self.protocol >= WITH_OUTCOMES
     }
 
     /// When it wants a [`Input::Tick`], by the clock of `now`; `None`: nothing to wait for.

@@ -3,18 +3,20 @@
 //! What a caller is told depends on how far its request came. One that never left this server did not happen. One that
 //! was sent and isn't answered has an unknown outcome. A write that its home has committed is told as done even if this
 //! replica couldn't apply it in time: then its receipt says so.
+//!
+//! A replica shows a commit when its root stands at that version or a later one. If the root was made anew meanwhile, it
+//! never does; but the positions that come over one link are of one store, and who has everything up to the commit's
+//! shows what came of it. Where the link doesn't carry the root, there's nothing to wait for.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::api::error::Refusal;
-use crate::commit::{Incarnation, TegaId};
+use crate::commit::{Position, TegaId};
 use crate::hub::RemoteDone as Done;
 use crate::message::body::{read_receipt, read_roots};
-use crate::message::link::body::{Stands, read_versions};
-use crate::path::Key;
+use crate::message::link::body::{Stands, read_position, read_versions};
 use crate::store::Receipt;
-use crate::tree::Version;
 use crate::value::Value;
 
 /// How many requests may wait for one link.
@@ -42,14 +44,24 @@ pub(super) enum Waits {
 enum Stage {
     /// The answer hasn't come.
     Asked { sent: bool },
-    /// The home has these; this replica is to show them. With the receipt of a write.
-    Applying { needs: Stands, receipt: Option<Receipt> },
+    /// The home has these, up to this position where it said so; this replica is to show them. With the receipt of a
+    /// write.
+    Applying { needs: Stands, position: Option<Position>, receipt: Option<Receipt> },
 }
 
 struct Open {
     waits: Waits,
     stage: Stage,
     deadline: Instant,
+}
+
+/// Whether this replica shows what the home has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Yes,
+    NotYet,
+    /// Not over this link.
+    Never,
 }
 
 /// The requests of one link that wait.
@@ -66,8 +78,8 @@ pub(super) struct Requests {
 enum Said {
     /// A write was committed: its receipt, and where its roots stand.
     Committed(Receipt, Stands),
-    /// Where the root stands.
-    Stands(Stands),
+    /// Where the root stands, and the position of that.
+    Stands(Stands, Option<Position>),
     /// The result of a call.
     Result(Value),
     /// It was refused.
@@ -140,7 +152,10 @@ impl Requests {
                     _ => Said::Strange,
                 }
             }
-            (Waits::Fresh(_), Ok(body)) => read_versions(&body).map_or(Said::Strange, Said::Stands),
+            (Waits::Fresh(_), Ok(body)) => match read_versions(&body) {
+                Some(stands) => Said::Stands(stands, read_position(&body)),
+                None => Said::Strange,
+            },
             (Waits::Call(..), Ok(body)) => body.get("result").cloned().map_or(Said::Strange, Said::Result),
         };
         self.answer(seq, said)
@@ -153,9 +168,11 @@ impl Requests {
         }
         let stage = match (&open.waits, said) {
             (Waits::Write(_), Said::Committed(receipt, needs)) => {
-                Stage::Applying { needs, receipt: Some(receipt) }
+                Stage::Applying { needs, position: Some(receipt.position), receipt: Some(receipt) }
             }
-            (Waits::Fresh(_), Said::Stands(needs)) => Stage::Applying { needs, receipt: None },
+            (Waits::Fresh(_), Said::Stands(needs, position)) => {
+                Stage::Applying { needs, position, receipt: None }
+            }
             (Waits::Call(..), Said::Result(value)) => {
                 let open = self.open.remove(&seq)?;
                 return Some(result(open.waits, value));
@@ -176,21 +193,21 @@ impl Requests {
         None
     }
 
-    /// Those that this replica shows by now; `shows` says whether it has a root as far as that, or doesn't have it.
-    pub(super) fn applied(
-        &mut self,
-        shows: impl Fn(&Key, Option<(Incarnation, Version)>) -> bool,
-    ) -> Vec<Tell> {
-        if self.applying == 0 {
-            return Vec::new();
-        }
-        self.take(|open| match &open.stage {
-            Stage::Applying { needs, .. } => needs.iter().all(|(root, wanted)| shows(root, *wanted)),
-            Stage::Asked { .. } => false,
-        })
-        .into_iter()
-        .map(|open| settle(open, true))
-        .collect()
+    /// Whether any have their answer and wait for this replica.
+    pub(super) fn any_applying(&self) -> bool {
+        self.applying > 0
+    }
+
+    /// Those that this replica shows by now, and the writes that it never will; `shown` says so of what the home has.
+    pub(super) fn applied(&mut self, shown: impl Fn(&Stands, Option<Position>) -> Shown) -> Vec<Tell> {
+        let look = |open: &Open| match &open.stage {
+            Stage::Applying { needs, position, .. } => shown(needs, *position),
+            Stage::Asked { .. } => Shown::NotYet,
+        };
+        let shows = self.take(|open| look(open) == Shown::Yes);
+        let never = self.take(|open| matches!(open.waits, Waits::Write(_)) && look(open) == Shown::Never);
+        let told = shows.into_iter().map(|open| settle(open, true));
+        told.chain(never.into_iter().map(|open| settle(open, false))).collect()
     }
 
     /// Those whose time is over.
@@ -292,170 +309,4 @@ fn settle(open: Open, applied: bool) -> Tell {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::commit::Position;
-
-    struct Table {
-        requests: Requests,
-        now: Instant,
-        heard: Arc<Mutex<Vec<String>>>,
-    }
-
-    impl Table {
-        fn new() -> Table {
-            let requests = Requests::new(TegaId::new("g").unwrap());
-            Table { requests, now: Instant::now(), heard: Arc::default() }
-        }
-
-        fn hear<T: 'static>(&self, shown: impl Fn(T) -> String + Send + 'static) -> Done<T> {
-            let heard = self.heard.clone();
-            Box::new(move |outcome| {
-                heard.lock().unwrap().push(match outcome {
-                    Ok(done) => shown(done),
-                    Err(refusal) => format!("{} {}", refusal.status, refusal.code),
-                });
-            })
-        }
-
-        fn begin(&mut self, what: &str) -> u32 {
-            let waits = match what {
-                "write" => Waits::Write(self.hear(|receipt: Receipt| format!("applied {}", receipt.applied))),
-                "fresh" => Waits::Fresh(self.hear(|()| "fresh".into())),
-                _ => Waits::Call(Duration::from_secs(5), self.hear(|value: Value| value.to_string())),
-            };
-            self.requests.begin(waits, self.now).unwrap_or_else(|_| panic!("refused"))
-        }
-
-        fn said(&mut self, tells: impl IntoIterator<Item = Tell>) -> Vec<String> {
-            tells.into_iter().for_each(|tell| tell());
-            std::mem::take(&mut *self.heard.lock().unwrap())
-        }
-
-        fn end(&mut self) -> Vec<String> {
-            let tells = self.requests.end();
-            self.said(tells)
-        }
-
-        fn later(&mut self, seconds: u64) -> Vec<String> {
-            let tells = self.requests.overdue(self.now + Duration::from_secs(seconds));
-            self.said(tells)
-        }
-    }
-
-    fn committed(version: u64) -> Said {
-        let receipt = Receipt { position: Position(7), versions: Vec::new(), durable: true, applied: true };
-        Said::Committed(receipt, vec![("a".into(), Some((Incarnation(1), Version(version))))])
-    }
-
-    /// A replica that has this of every root.
-    fn has(inc: u64, at: u64) -> impl Fn(&Key, Option<(Incarnation, Version)>) -> bool {
-        move |_, wanted| wanted.is_some_and(|(wanted, version)| wanted == Incarnation(inc) && version.0 <= at)
-    }
-
-    #[test]
-    fn a_write_is_told_once_this_replica_shows_it() {
-        let mut table = Table::new();
-        let seq = table.begin("write");
-        assert!(table.requests.send(seq));
-        assert!(table.requests.answer(seq, committed(3)).is_none());
-        for (inc, version, wanted) in [(1, 2, 0), (2, 9, 0), (1, 3, 1)] {
-            let tells = table.requests.applied(has(inc, version));
-            assert_eq!(tells.len(), wanted, "{inc} {version}");
-            if wanted > 0 {
-                assert_eq!(table.said(tells), ["applied true"]);
-            }
-        }
-        assert_eq!(table.requests.len(), 0);
-        assert!(table.later(99).is_empty());
-    }
-
-    #[test]
-    fn a_committed_write_that_is_not_applied_in_time_or_before_the_link_ends_says_so() {
-        let mut table = Table::new();
-        for _ in 0..2 {
-            let seq = table.begin("write");
-            table.requests.send(seq);
-            table.requests.answer(seq, committed(3));
-        }
-        assert_eq!(table.later(31), ["applied false", "applied false"]);
-        let seq = table.begin("write");
-        table.requests.answer(seq, committed(3));
-        assert_eq!(table.end(), ["applied false"]);
-    }
-
-    #[test]
-    fn what_was_not_sent_did_not_happen_and_what_was_sent_is_unknown() {
-        for (what, sent, at_end, when_late) in [
-            ("write", false, "503 no_link", "503 no_link"),
-            ("write", true, "504 outcome_unknown", "504 outcome_unknown"),
-            ("fresh", false, "503 no_link", "503 no_link"),
-            ("fresh", true, "503 no_link", "504 timeout"),
-            ("call", false, "503 no_link", "503 no_link"),
-            ("call", true, "504 outcome_unknown", "504 timeout"),
-        ] {
-            for late in [false, true] {
-                let mut table = Table::new();
-                let seq = table.begin(what);
-                if sent {
-                    table.requests.send(seq);
-                }
-                assert!(table.later(4).is_empty(), "{what}");
-                let (said, wanted) = if late { (table.later(31), when_late) } else { (table.end(), at_end) };
-                assert_eq!(said, [wanted], "{what} {sent} {late}");
-                assert!(!table.requests.send(seq), "what was told isn't sent any more");
-            }
-        }
-    }
-
-    #[test]
-    fn a_fresh_read_waits_for_what_the_home_has() {
-        let mut table = Table::new();
-        let seq = table.begin("fresh");
-        table.requests.answer(seq, Said::Stands(vec![("a".into(), Some((Incarnation(1), Version(3))))]));
-        assert!(table.requests.applied(|_, _| false).is_empty());
-        let tells = table.requests.applied(has(1, 4));
-        assert_eq!(table.said(tells), ["fresh"]);
-    }
-
-    #[test]
-    fn a_fresh_read_of_what_its_home_does_not_have_waits_until_it_is_gone_here() {
-        let mut table = Table::new();
-        let seq = table.begin("fresh");
-        let body = Value::parse(&crate::message::link::body::versions(&"a".into(), None)).unwrap();
-        assert!(table.requests.done(seq, Ok(body)).is_none());
-        assert!(table.requests.applied(has(1, 4)).is_empty());
-        let tells = table.requests.applied(|_, wanted| wanted.is_none());
-        assert_eq!(table.said(tells), ["fresh"]);
-    }
-
-    #[test]
-    fn a_call_is_answered_or_refused_as_the_other_end_says() {
-        let mut table = Table::new();
-        let (one, two, three) = (table.begin("call"), table.begin("call"), table.begin("call"));
-        let tells = [
-            table.requests.answer(two, Said::Result(Value::from(2))),
-            table.requests.answer(one, Said::Refused(Refusal::new("no_owner", "nobody"))),
-            table.requests.answer(three, committed(1)),
-            table.requests.answer(99, Said::Result(Value::Null)),
-        ];
-        assert_eq!(table.said(tells.into_iter().flatten()), ["2", "503 no_owner", "504 outcome_unknown"]);
-    }
-
-    #[test]
-    fn requests_are_bounded_and_none_is_taken_after_the_end() {
-        let mut table = Table::new();
-        for _ in 0..MAX_OPEN {
-            table.begin("write");
-        }
-        let waits = Waits::Fresh(table.hear(|()| String::new()));
-        let tell = table.requests.begin(waits, table.now).err();
-        assert_eq!(table.said(tell), ["429 too_many"]);
-        assert_eq!(table.end().len(), MAX_OPEN);
-        let waits = Waits::Fresh(table.hear(|()| String::new()));
-        let tell = table.requests.begin(waits, table.now).err();
-        assert_eq!(table.said(tell), ["503 no_link"]);
-    }
-}
+mod tests;

@@ -97,13 +97,15 @@ impl Serving<'_> {
             // A replica can't say what the home has acknowledged.
             return answer(Err(Error::NotHome { root, home }.into()));
         }
-        let stands = store.standing(&root).map(|s| (s.incarnation, s.version));
+        let view = store.view();
+        let stands = view.standing(&root).map(|s| (s.incarnation, s.version));
+        let live = view.root(&root).filter(|root| !root.ephemeral_only);
+        let position = live.map_or(view.position(), |root| root.position);
+        let body = link::body::versions(&root, stands, position);
         if store.is_on_disk(&root) {
-            return answer(Ok(link::body::versions(&root, stands)));
+            return answer(Ok(body));
         }
-        store.flush(move |outcome| {
-            answer(outcome.map(|()| link::body::versions(&root, stands)).map_err(Refusal::from));
-        });
+        store.flush(move |outcome| answer(outcome.map(|()| body).map_err(Refusal::from)));
     }
 
     /// Calls a function here, or beyond another link; never back over this one.

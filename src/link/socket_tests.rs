@@ -18,6 +18,7 @@ use super::*;
 use crate::client::Server;
 use crate::hub::Hub;
 use crate::message::body::json;
+use crate::message::link;
 use crate::path::Path;
 use crate::store::{self, Private, Role as StoreRole, Transaction};
 use crate::token::{Access, Grant};
@@ -240,6 +241,110 @@ fn a_write_at_a_replica_is_answered_when_it_shows_it() {
     assert_eq!(answer.recv().unwrap().unwrap_err().code, "no_link");
 }
 
+/// Runs `test` with the socket of a global that says only what the test does, to which a local has linked.
+fn with_local<F: Future<Output = ()>>(
+    linked: &str,
+    test: impl FnOnce(WebSocketStream<UnixStream>, Hub, Store) -> F,
+) {
+    let local = local("r1");
+    let (hub, store) = (local.hub.clone(), local.store.clone());
+    let register = Register::new(store.clone(), Duration::ZERO);
+    let context = Context { own: local.own.clone(), hub: hub.clone(), store: store.clone(), register };
+    smol::block_on(async {
+        let (here, there) = UnixStream::pair().unwrap();
+        let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let dialling = async { panic!("the link ended: {:?}", socket::run(ws, work).await.1) };
+        let testing = async {
+            let mut ws = WebSocketStream::from_raw_socket(there, Role::Server, None).await;
+            ws.send(Message::text(linked)).await.unwrap();
+            test(ws, hub, store).await;
+        };
+        or(dialling, testing).await;
+    });
+}
+
+/// The next frame with this command.
+async fn heard(ws: &mut WebSocketStream<UnixStream>, command: &str) -> String {
+    loop {
+        match ws.next().await {
+            Some(Ok(Message::Text(text))) if text.split([' ', '\n']).next() == Some(command) => {
+                return text.to_string();
+            }
+            Some(Ok(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Writes c.n at the local; the global answers that it's version 1 of this incarnation, at position 2.
+async fn written(
+    ws: &mut WebSocketStream<UnixStream>,
+    hub: &Hub,
+) -> smol::channel::Receiver<Result<crate::store::Receipt, crate::api::error::Refusal>> {
+    while hub.uplink().is_none() {
+        yield_now().await;
+    }
+    let (sender, answer) = smol::channel::bounded(1);
+    let write = Transaction::new(Some(id("x"))).put(path("c.n"), Value::from(1));
+    hub.submit(write, move |outcome| sender.try_send(outcome).unwrap());
+    let asked = heard(ws, "WRITE").await;
+    let seq = asked.split(' ').nth(1).unwrap();
+    let roots = "{\"c\":[\"0000000000000001\",1]}";
+    let done =
+        format!("DONE {seq}\n{{\"versions\":{{\"c\":1}},\"position\":2,\"durable\":true,\"roots\":{roots}}}");
+    ws.send(Message::text(done)).await.unwrap();
+    answer
+}
+
+#[test]
+fn a_write_whose_root_was_made_anew_since_is_answered_when_the_new_one_is_here() {
+    let linked = "LINKED g\n{\"protocol\":2,\"known\":{\"o\":null},\"refused\":{},\"handover\":[]}";
+    with_local(linked, |mut ws, hub, _| async move {
+        let new = |position: u64, inc: u64| {
+            format!(
+                "COMMIT {position} {}\n{{\"position\":{position},\"time\":1,\"roots\":{{\"c\":0}},\"new\":{{\"c\":\"{inc:016x}\"}},\"ops\":[{{\"put\":\"c.n\",\"value\":0}}]}}",
+                position - 1
+            )
+        };
+        for frame in ["BEGIN 0\n{\"roots\":[\"c\"]}", &new(1, 1)] {
+            ws.send(Message::text(frame)).await.unwrap();
+        }
+        heard(&mut ws, "ACK").await;
+        let answer = written(&mut ws, &hub).await;
+        // Which this replica can't follow, and so it asks for a snapshot.
+        ws.send(Message::text(new(2, 2))).await.unwrap();
+        heard(&mut ws, "RESYNC").await;
+        assert!(answer.is_empty(), "nothing tells yet that it's here");
+        let lines = [
+            "{\"snapshot\":true,\"position\":4,\"absent\":[]}",
+            "{\"base\":\"c\",\"incarnation\":\"0000000000000002\",\"version\":0,\"digest\":\"0000000000000001\",\"position\":4,\"time\":1}",
+            "[[1,\"n\",0,5]]",
+        ];
+        ws.send(Message::text("SNAPSHOT 4\n{\"roots\":[\"c\"]}")).await.unwrap();
+        let mut crc = crc32fast::Hasher::new();
+        for line in lines {
+            crc.update(line.as_bytes());
+            ws.send(Message::text(link::lines(line))).await.unwrap();
+        }
+        ws.send(Message::text(link::snapped(Position(4), crc.finalize()))).await.unwrap();
+        let receipt = answer.recv().await.unwrap().unwrap();
+        assert!(receipt.applied, "{receipt:?}");
+    });
+}
+
+#[test]
+fn a_write_to_a_root_that_the_link_does_not_carry_is_answered_at_once() {
+    let linked =
+        "LINKED g\n{\"protocol\":2,\"known\":{\"o\":null},\"refused\":{\"c\":[\"no\",null]},\"handover\":[]}";
+    with_local(linked, |mut ws, hub, _| async move {
+        let begun = Instant::now();
+        let answer = written(&mut ws, &hub).await;
+        let receipt = answer.recv().await.unwrap().unwrap();
+        assert!(!receipt.applied && begun.elapsed() < Duration::from_secs(20), "{receipt:?}");
+    });
+}
+
 #[test]
 fn a_replica_that_was_cleared_links_again_and_has_everything() {
     let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
@@ -261,9 +366,10 @@ fn only_the_home_says_what_is_fresh() {
     let hello = "LINK r1 0000000000000001\n{\"protocol\":1,\"follow\":{\"c\":null},\"serve\":{\"o\":null}}";
     with_global(Access::all(), |mut ws, _, _| async move {
         ws.send(Message::text(hello)).await.unwrap();
-        for (frame, wanted) in
-            [("FRESH 1 c", "DONE 1\n{\"versions\":{\"c\":null}}"), ("FRESH 2 o", "DONE 2\n{\"error\":{")]
-        {
+        for (frame, wanted) in [
+            ("FRESH 1 c", "DONE 1\n{\"versions\":{\"c\":null},\"position\":0}"),
+            ("FRESH 2 o", "DONE 2\n{\"error\":{"),
+        ] {
             ws.send(Message::text(frame)).await.unwrap();
             while !matches!(ws.next().await.unwrap().unwrap(), Message::Text(text) if text.starts_with(wanted))
             {

@@ -397,11 +397,14 @@ impl Work {
     /// True: something was done.
     fn pump_feed(&mut self) -> Result<bool, End> {
         let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.ready) else { return Ok(false) };
-        let wants = locked(&self.state).machine.wants();
+        let (wants, outcomes) = {
+            let machine = &locked(&self.state).machine;
+            (machine.wants(), machine.sends_outcomes())
+        };
         let input = match wants {
             None => return Ok(false),
             Some(Want::Line) => {
-                let line = feeding.lines.get_or_insert_with(|| feeding.feed.snapshot()).next();
+                let line = feeding.lines.get_or_insert_with(|| feeding.feed.snapshot(outcomes)).next();
                 if line.is_none() {
                     feeding.lines = None;
                 }

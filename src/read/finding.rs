@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use super::row::write_row;
 use super::{MAX_PAGE, MAX_VALUES, Source};
@@ -16,8 +17,8 @@ use crate::value::write_string;
 /// How many nodes one call looks at.
 pub const MAX_LOOKED: usize = 20_000;
 
-/// How many bytes a call with an expression tries it on: each may take microseconds.
-const MAX_TRIED: usize = 1 << 20;
+/// How long a call with an expression goes on: some take a thousand times as long as others, for the same nodes.
+const MAX_TIME: Duration = Duration::from_millis(250);
 
 /// A search that is to be made, at one moment.
 pub struct Finding {
@@ -50,12 +51,17 @@ impl Finding {
 
     /// Appends `{"path":…,"root_versions":{ROOT:N,…},"found":[{"path":…,…},…],"looked":N,"next":PATH|null}`.
     pub fn write(&self, out: &mut String) {
+        self.write_within(MAX_TIME, out);
+    }
+
+    fn write_within(&self, time: Duration, out: &mut String) {
+        let begun = Instant::now();
         let mut visits = Visits::new(&self.source, &self.path, self.search.after.as_ref());
         let mut piece = Piece::new(self);
         let mut next = None;
         while let Some(node) = visits.step() {
             piece.look(&visits, node);
-            if piece.is_full() {
+            if piece.is_full() || self.search.regex && begun.elapsed() >= time {
                 let last = visits.path();
                 // It's the end where nothing follows.
                 next = visits.step().map(|_| last);
@@ -146,10 +152,9 @@ impl<'a> Piece<'a> {
     }
 
     fn is_full(&self) -> bool {
-        let most = if self.finding.search.regex { MAX_TRIED } else { MAX_VALUES };
         self.count >= self.finding.search.limit
             || self.looked >= MAX_LOOKED
-            || self.bytes >= most
+            || self.bytes >= MAX_VALUES
             || self.found.len() + self.versions.len() >= MAX_PAGE
     }
 }
@@ -219,5 +224,39 @@ impl<'a> Visits<'a> {
     /// Its path.
     fn path(&self) -> Path {
         Path::from_checked([&self.above, self.keys()].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Options, Transaction};
+    use crate::value::Value;
+
+    #[test]
+    fn an_expression_that_takes_its_time_is_tried_on_a_node_a_call_and_leaves_nothing_out() {
+        let store = Store::in_memory(Options::default());
+        let value = Value::parse(r#"{"b":{"x1":1,"x2":2},"c":{},"x3":3}"#).unwrap();
+        store.commit(Transaction::new(None).put(Path::parse("a").unwrap(), value)).unwrap();
+        let (mut after, mut found, mut calls) = (None, Vec::new(), 0);
+        loop {
+            calls += 1;
+            let search = Search { text: "^x".into(), regex: true, after, ..Search::default() };
+            let finding = Finding::new(&store, &Access::all(), Path::TOP, search).unwrap();
+            let mut out = String::new();
+            finding.write_within(Duration::ZERO, &mut out);
+            let answer = Value::parse(&out).unwrap();
+            assert_eq!(answer.get("looked"), Some(&Value::Int(1)), "{out}");
+            let items = answer.get("found").and_then(Value::as_list).unwrap().items();
+            found
+                .extend(items.iter().map(|row| row.get("path").and_then(Value::as_str).unwrap().to_string()));
+            match answer.get("next").and_then(Value::as_str) {
+                Some(next) => after = Path::parse(next).ok(),
+                None => break,
+            }
+        }
+        assert_eq!(calls, 6);
+        assert_eq!(found, ["a.b.x1", "a.b.x2", "a.x3"]);
+        store.close();
     }
 }

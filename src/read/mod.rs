@@ -5,10 +5,10 @@
 //! reading, once, with one set of limits:
 //!
 //! ```text
-//! Source::of ─→ Found      one node, or all roots   ─┐
-//!           ├─→ Selection  what a regex matches      │
-//!           ├─→ Listing    a page of a node's children ├→ write → text
-//!           └─→ Finding    a piece of a search       ─┘
+//! Source::of ─→ Found      one node, or all roots      ─┐
+//!           ├─→ Selection  what a regex matches        ─┤
+//!           ├─→ Listing    a page of a node's children ─┼→ write → text
+//!           └─→ Finding    a piece of a search         ─┘
 //! ```
 //!
 //! The last two are for looking around in a tree that is too large to be sent. Their answers are cut to
@@ -24,7 +24,8 @@
 //!
 //! **Time.** Looking something up is quick, writing it may not be. An event loop writes with a budget of
 //! [`INLINE_NODES`] nodes; where that doesn't do, it throws the text away and lets a thread of [`Heavy`] write it all.
-//! A regex may visit every node, whatever it finds, and is never run on an event loop.
+//! A regex may visit every node, whatever it finds, and is never run on an event loop; nor is a search, which ends after
+//! [`MAX_LOOKED`] nodes, with an expression after a quarter of a second, and says where to go on.
 //!
 //! **Memory.** An answer has at most [`MAX_ANSWER`] bytes, and of those that are encoded off the loop only a few are
 //! made at a time.

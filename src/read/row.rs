@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::path::{Key, Path};
 use crate::store::Store;
 use crate::tree::{Kind, NodeRef};
-use crate::value::{Value, write_string};
+use crate::value::{Value, beginning, write_string};
 
 /// A leaf whose JSON is longer, in bytes, is shown by its beginning.
 const MAX_WHOLE: usize = 256;
@@ -75,7 +75,7 @@ impl Write for Beginning {
         // Once something was left out, all that follows is.
         if self.text.len() == self.bytes {
             let room = KEPT.saturating_sub(self.text.len());
-            self.text.push_str(&text[..text.floor_char_boundary(room)]);
+            self.text.push_str(beginning(text, room));
         }
         self.bytes += text.len();
         Ok(())

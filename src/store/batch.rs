@@ -74,10 +74,11 @@ impl Committer {
     fn judge(&mut self, batch: &mut Batch) -> State {
         let shared = self.shared.clone();
         let mut overlay = shared.overlay();
+        let mut requests = shared.requests();
         let mut tip = Tip {
             state: self.state.clone(),
             overlay: &mut overlay,
-            requests: &mut self.requests,
+            requests: &mut requests,
             role: Some(&shared.options.role),
         };
         let now = now_ms();
@@ -150,7 +151,7 @@ impl Committer {
 
     /// Everybody may see it now: the history, the roots, the watchers, then the submitters.
     fn publish(&mut self, batch: Batch, state: State) {
-        self.requests.keep_pending(self.shared.options.requests);
+        self.shared.requests().keep_pending(self.shared.options.requests);
         self.shared.overlay().keep();
         self.state = state;
         self.drop_tombs();
@@ -208,7 +209,7 @@ impl Committer {
     /// everything else is judged again, since what it was judged against didn't happen.
     fn refuse(&mut self, batch: Batch, error: &AppendError) {
         self.shared.overlay().undo_to(0);
-        self.requests.forget_pending();
+        self.shared.requests().forget_pending();
         let told = self.fail(error);
         let mut again = Vec::new();
         for Judged { submission, logged, .. } in batch.judged {

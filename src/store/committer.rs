@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::compact::{Text, write_store};
-use super::requests::Requests;
 use super::shared::locked;
 use super::state::State;
 use super::{Done, Error, Health, Receipt, Shared, Submission};
@@ -16,7 +15,6 @@ use crate::log::{AppendError, Group, Log, Offset};
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) state: State,
-    pub(super) requests: Requests,
     pub(super) store: Incarnation,
     pub(super) log: Option<Log>,
     /// Everything up to here is on the disk.
@@ -47,7 +45,6 @@ impl Committer {
     pub(super) fn new(
         shared: Arc<Shared>,
         state: State,
-        requests: Requests,
         store: Incarnation,
         log: Option<Log>,
         compacted: Offset,
@@ -56,7 +53,6 @@ impl Committer {
             shared,
             synced: state.position,
             state,
-            requests,
             store,
             log,
             group: Group::new(),
@@ -126,8 +122,9 @@ impl Committer {
         if !self.shared.options.any_in_memory() || self.health != Health::Ok {
             return;
         }
+        let forgotten = self.shared.requests().forgotten;
         let Some(log) = &mut self.log else { return };
-        if let Err(error) = log_store(log, self.store, &self.state, &self.requests) {
+        if let Err(error) = log_store(log, self.store, &self.state, forgotten) {
             self.fail(&error);
         }
     }
@@ -242,12 +239,12 @@ pub(super) fn log_store(
     log: &mut Log,
     store: Incarnation,
     state: &State,
-    requests: &Requests,
+    forgotten: Position,
 ) -> Result<(), AppendError> {
     let mut group = Group::new();
     let mut record = Vec::new();
     // Memory can't refuse what is written to it.
-    let _ = write_store(store, state.position, requests.forgotten, state.floor, &mut Text(&mut record));
+    let _ = write_store(store, state.position, forgotten, state.floor, &mut Text(&mut record));
     // A line of numbers can't be refused as a record.
     let _ = group.record(|out| out.extend_from_slice(&record));
     log.append(&mut group)

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use super::base::{LINE, header};
 use super::event::Event;
 use super::homes::{Away, homes_lines};
-use super::requests::Requests;
+use super::requests::{self, Requests};
 use super::state::{Kept, Past, State, with_kept};
 use crate::commit::{Incarnation, Position};
 use crate::log::{Compaction, CompactionError};
 use crate::path::Key;
 use crate::tree::write_states;
-use crate::value::write_string;
 
 /// Everything that a compaction writes, taken at one moment; it costs pointers only.
 pub(super) struct Contents {
@@ -32,7 +31,7 @@ impl Contents {
     pub(super) fn new(
         store: Incarnation,
         state: &State,
-        requests: &Requests,
+        requests: Requests,
         skip: impl Fn(&str) -> bool,
     ) -> Contents {
         let live =
@@ -48,7 +47,7 @@ impl Contents {
             homes: state.homes.iter().map(|(root, away)| (root.clone(), Some((**away).clone()))).collect(),
             replaced: replaced.map(|(root, pasts)| (root.clone(), pasts.clone())).collect(),
             roots: roots.map(|(name, kept)| (name.clone(), pasts(kept))).collect(),
-            requests: requests.clone(),
+            requests,
         }
     }
 
@@ -110,30 +109,8 @@ impl Contents {
         in_commits: &BTreeSet<Position>,
         skip: impl Fn(&str) -> bool,
     ) -> Result<(), CompactionError> {
-        let mut line = String::new();
-        for (id, outcome) in self.requests.iter().filter(|(_, o)| !in_commits.contains(&o.position)) {
-            let mut versions = outcome.versions.iter().filter(|(root, _)| !skip(root)).peekable();
-            if versions.peek().is_none() {
-                continue;
-            }
-            // Writing to a String can't fail.
-            let _ = line.write_str(if line.is_empty() { "{\"requests\":[[" } else { ",[" });
-            let _ = write_string(id, &mut line);
-            let _ = write!(line, ",{},{},{{", outcome.crc, outcome.position);
-            for (i, (root, version)) in versions.enumerate() {
-                let _ = line.write_str(if i > 0 { "," } else { "" });
-                let _ = write_string(root, &mut line);
-                let _ = write!(line, ":{version}");
-            }
-            let _ = line.write_str(if outcome.followed { "},true]" } else { "}]" });
-            if line.len() > LINE {
-                line.push_str("]}");
-                let line = std::mem::take(&mut line);
-                record(compaction, |out| out.write_str(&line))?;
-            }
-        }
-        if !line.is_empty() {
-            line.push_str("]}");
+        let others = self.requests.iter().filter(|(_, outcome)| !in_commits.contains(&outcome.position));
+        for line in requests::lines(others.filter_map(|(id, outcome)| requests::item(id, outcome, &skip))) {
             record(compaction, |out| out.write_str(&line))?;
         }
         Ok(())

@@ -60,7 +60,8 @@ pub enum Error {
         /// The ID.
         id: String,
     },
-    /// A request ID older than those that are kept: whether it took effect can't be told, and it doesn't now.
+    /// A request ID that is older than those that are kept or names a position that isn't this server's: whether it took
+    /// effect can't be told, and it doesn't now.
     RequestTooOld {
         /// The ID.
         id: String,
@@ -178,7 +179,7 @@ impl fmt::Display for Error {
             Error::RequestTooOld { id } => {
                 write!(
                     f,
-                    "request ID {id:?} is too old to tell whether it took effect; read the state and decide"
+                    "request ID {id:?} is too old, or of another server, to tell whether it took effect; read the state and decide"
                 )
             }
             Error::Busy => f.write_str("too many commits wait for the disk; try again"),

@@ -215,10 +215,17 @@ impl Feed {
     /// about 32 KiB; made as they are asked for, so that a large root isn't in memory twice. To be taken before the
     /// first commit; empty after it, and where the feed began with [`Start::Resume`].
     ///
+    /// `outcomes`: with those of requests, which who never becomes the home needn't have.
+    ///
     /// [`Incoming::line`]: super::Incoming::line
-    pub fn snapshot(&self) -> Box<dyn Iterator<Item = String> + Send> {
+    pub fn snapshot(&self, outcomes: bool) -> Box<dyn Iterator<Item = String> + Send> {
         match self.taken.clone() {
-            Some(taken) => Box::new(taken.lines()),
+            Some(taken) => {
+                // Every outcome of what is published is there; those of later commits come with them.
+                let of = |taken: &Taken| self.shared.requests().of(&self.queue.roots, taken.position);
+                let outcomes = if outcomes { of(&taken) } else { Vec::new() };
+                Box::new(taken.lines(&outcomes))
+            }
             None => Box::new(std::iter::empty()),
         }
     }

@@ -3,10 +3,11 @@
 use std::fmt::{self, Write};
 
 use super::committer::{Committer, answer, refusal};
+use super::compact::{Text, write_store};
 use super::state::State;
 use super::transaction::Op;
-use super::{Done, Error, Submission};
-use crate::commit::TegaId;
+use super::{Done, Error, LOST_POSITIONS, Submission};
+use crate::commit::{Position, TegaId};
 use crate::log::{Group, Log};
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
@@ -179,6 +180,7 @@ impl Committer {
         }
         let mut state = self.state.clone();
         let (mut group, mut granted) = (Group::new(), Vec::new());
+        let mut taken_over: Option<Position> = None;
         for (homes, done) in asked {
             if let Err(error) = self.may_be_recorded(&state, &homes) {
                 answer(done, Err(error));
@@ -191,13 +193,35 @@ impl Committer {
                 // Far below the longest record that a log takes, and JSON.
                 let _ = group.record(|out| out.extend_from_slice(line.as_bytes()));
             }
-            homes.into_iter().for_each(|(root, away)| state.set_home(&root, away));
+            for (root, away) in homes {
+                if away.is_none() {
+                    taken_over = taken_over.max(state.origin(&root));
+                }
+                state.set_home(&root, away);
+            }
             granted.push(done);
         }
         let changed = !group.is_empty();
+        if let Some(there) = taken_over {
+            // IDs of requests may name positions that the old home gave out: none of them is to be taken for one of here.
+            state.position.0 = state.position.0.max(there.0) + LOST_POSITIONS;
+            let write = |out: &mut Vec<u8>| {
+                let (position, floor) = (state.position, state.floor);
+                // Memory can't refuse what is written to it.
+                let _ = write_store(self.store, position, position, floor, &mut Text(out));
+            };
+            // A line of numbers can't be refused as a record.
+            let _ = group.record(write);
+        }
         let written = self.write_homes(&mut group);
         if written.is_ok() && changed {
             self.state = state;
+            if taken_over.is_some() {
+                self.shared.requests().forgotten = self.state.position;
+            }
+            if self.log.is_some() {
+                self.synced_all();
+            }
             self.show(&[]);
             self.wake_held();
             self.report();
@@ -213,9 +237,7 @@ impl Committer {
             return Err(error);
         }
         let written = self.append(group).and_then(|()| self.log.as_mut().map_or(Ok(()), Log::sync));
-        written.map_err(|error| self.fail(&error))?;
-        self.synced_all();
-        Ok(())
+        written.map_err(|error| self.fail(&error))
     }
 
     /// Whoever claims a root looked at the records a moment ago. One that was made here since is given away with a

@@ -9,6 +9,7 @@ use super::event::{Change, Event};
 use super::follow::check_home;
 use super::options::Durability;
 use super::overlay::Overlay;
+use super::requests::{self, Outcome, Outcomes};
 use super::snapshot::{INSTALLED, Snapshot};
 use super::state::{Kept, Past, Root, State, with_kept};
 use super::{Done, Error};
@@ -31,11 +32,15 @@ impl Committer {
             return answer(done, Err(error));
         }
         let position = Position(self.state.position.0 + 1);
-        let synced = match self.log_install(&snapshot, position) {
+        let here = |(id, outcome)| (id, Outcome { position, followed: true, ..outcome });
+        let outcomes: Outcomes = snapshot.outcomes.iter().cloned().map(here).collect();
+        let synced = match self.log_install(&snapshot, &outcomes, position) {
             Ok(synced) => synced,
             Err(error) => return answer(done, Err(error)),
         };
-        let Snapshot { home, taken } = snapshot;
+        let Snapshot { home, taken, .. } = snapshot;
+        let limit = self.shared.options.requests;
+        self.shared.requests().install(&self.state, &taken.roots, outcomes, limit);
         let mut state = self.state.clone();
         state.position = position;
         let mut event = Event {
@@ -79,7 +84,12 @@ impl Committer {
     }
 
     /// Writes the snapshot down, with the end mark last, and waits for the disk. False: there is nothing for it.
-    fn log_install(&mut self, snapshot: &Snapshot, position: Position) -> Result<bool, Error> {
+    fn log_install(
+        &mut self,
+        snapshot: &Snapshot,
+        outcomes: &Outcomes,
+        position: Position,
+    ) -> Result<bool, Error> {
         let shared = self.shared.clone();
         let skip = |root: &str| shared.options.durability_of(root) == Durability::Memory;
         if self.log.is_none() || snapshot.taken.roots.iter().all(|(name, _)| skip(name)) {
@@ -90,7 +100,9 @@ impl Committer {
         }
         let states = snapshot.taken.roots.iter().filter(|(name, _)| !skip(name));
         let states = states.filter_map(|(name, past)| Some(Lines::new(name, past.as_ref()?))).flatten();
-        let lines = std::iter::once(snapshot.begin_line(position, skip)).chain(states);
+        let outcomes =
+            requests::lines(outcomes.iter().filter_map(|(id, outcome)| requests::item(id, outcome, skip)));
+        let lines = std::iter::once(snapshot.begin_line(position, skip)).chain(states).chain(outcomes);
         let mut group = Group::new();
         for line in lines.chain(std::iter::once(INSTALLED.to_string())) {
             group.record(|out| out.extend_from_slice(line.as_bytes())).map_err(|error| Error::TooLarge {

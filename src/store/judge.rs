@@ -94,7 +94,7 @@ pub(super) fn judge(
     }
     let request = transaction.request();
     if let Some(request) = &request
-        && let Some(receipt) = tip.requests.seen(request)?
+        && let Some(receipt) = tip.requests.seen(request, tip.state.position)?
     {
         return Ok(Applied { receipt, event: None, kept: Vec::new(), record: String::new() });
     }

@@ -50,14 +50,16 @@
 //! with [`Store::follow`], each with its versions as they are, under a position of its own. The **digest**, chained over
 //! each root's records, tells whether a replica can go on from what it has; else [`Store::install`] puts a snapshot in
 //! place in one step, and what stood there is kept as one of the last three [`Store::replaced`] states. A snapshot is
-//! in the log as a whole, or doesn't count.
+//! in the log as a whole, or doesn't count. What clients were told of requests to a root comes with its commits and its
+//! snapshots, so that a retry gets the first answer also where the root has another home by then (`requests`).
 //!
 //! ## What it is not
 //!
 //! It opens no links: who is connected, tokens and sockets are the business of others. It holds all of its data in memory. A transaction doesn't
 //! span stores. Durability [`Interval`](Durability::Interval), [`None`](Durability::None) and
 //! [`Memory`](Durability::Memory) say plainly that an acknowledgement isn't a promise: where not every root is
-//! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are.
+//! `always`, positions jump after a crash, so that none is taken twice, but versions that a power cut undid are. They jump as well
+//! where a root is taken over from another home, see `requests`.
 
 mod base;
 mod batch;
@@ -136,7 +138,8 @@ struct Handle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// At least as many positions as commits that weren't durable may have taken before a crash.
+/// At least as many positions as commits that weren't durable may have taken before a crash, and as the old home of a
+/// root has given out since the newest of that root's commits that is here.
 const LOST_POSITIONS: u64 = 1 << 24;
 
 impl Store {
@@ -172,7 +175,7 @@ impl Store {
             state.position.0 += LOST_POSITIONS;
         }
         if crashed || replay.store.is_none() {
-            let written = committer::log_store(&mut log, store, &state, &replay.requests);
+            let written = committer::log_store(&mut log, store, &state, replay.requests.forgotten);
             written.and_then(|()| log.sync()).map_err(|error| {
                 let doing = "beginning the log".to_string();
                 crate::log::LogError::Io { doing, source: std::io::Error::other(error.to_string()) }
@@ -223,9 +226,10 @@ impl Store {
             overlay: Mutex::default(),
             sessions: Mutex::default(),
             pending: Mutex::default(),
+            requests: Mutex::new(requests),
             report: Mutex::new((Health::Ok, None)),
         });
-        let committer = committer::Committer::new(shared.clone(), state, requests, store, log, compacted);
+        let committer = committer::Committer::new(shared.clone(), state, store, log, compacted);
         let thread = std::thread::Builder::new().name("tega-commit".into()).spawn({
             let guard = Guard(shared.clone());
             move || {

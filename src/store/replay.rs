@@ -8,7 +8,7 @@
 //! | `{"requests":[[ID,CRC,POSITION,{ROOT:VERSION}], …]}` | outcomes that retries may ask for; a last `true`: of a followed commit |
 //! | `{"homes":{ROOT:[TEGA_ID,HANDOVER]}}` | whose commits roots take; `null`: this server's |
 //! | `{"replaced":ROOT,…}` | as a base: a state that a snapshot replaced |
-//! | `{"install":TEGA_ID,"as":P,"roots":[…]}` | a snapshot of its home replaces these roots: bases and nodes follow, a root without a base is gone |
+//! | `{"install":TEGA_ID,"as":P,"roots":[…]}` | a snapshot of its home replaces these roots: bases, nodes and outcomes of requests follow, a root without a base is gone |
 //! | `{"installed":true}` | it is whole; without this it didn't happen |
 //! | `{"follow":TEGA_ID,"as":P,"record":{…}}` | a home's commit as it stands there, and the position that it took here |
 //! | `{"compacted":true}` | what follows came after the compaction |
@@ -24,7 +24,7 @@ use super::follow::{add_root, event_of};
 use super::homes::read_homes;
 use super::install::replace;
 use super::options::Options;
-use super::requests::{Outcome, Requests};
+use super::requests::{self, Outcome, Outcomes, Requests};
 use super::state::{Kept, Past, State, with_kept};
 use crate::commit::{Commit, Digest, Edit, Incarnation, Position, TegaId, Touched};
 use crate::log::Offset;
@@ -58,6 +58,7 @@ enum Kind {
 struct Install {
     position: Position,
     roots: Vec<(Key, Option<Past>)>,
+    outcomes: Outcomes,
 }
 
 impl Replay {
@@ -84,6 +85,10 @@ impl Replay {
         self.end_state()?;
         if let (Some(root), true) = (record.get("base"), self.install.is_some()) {
             self.reading = Some((Kind::Installed, Reading::begin(root, &record)?));
+            return Ok(());
+        }
+        if let (Some(requests), Some(install)) = (record.get("requests"), &mut self.install) {
+            install.outcomes.extend(requests::read(requests)?);
             return Ok(());
         }
         // Without its end mark, a snapshot wasn't installed.
@@ -166,12 +171,14 @@ impl Replay {
         let roots = record.get("roots").and_then(Value::as_list).ok_or("\"roots\" must be a list")?;
         let name = |name: &Value| Ok((name.as_str().ok_or("a root's name must be text")?.into(), None));
         let roots = roots.items().iter().map(name).collect::<Result<_, String>>()?;
-        self.install = Some(Install { position: Position(number(record, "as")?), roots });
+        let position = Position(number(record, "as")?);
+        self.install = Some(Install { position, roots, outcomes: Vec::new() });
         Ok(())
     }
 
     fn installed(&mut self, install: Install) -> Result<(), String> {
         self.state.position = self.state.position.max(install.position);
+        self.requests.install(&self.state, &install.roots, install.outcomes, self.request_limit);
         for (name, past) in install.roots {
             let present = past.as_ref().and_then(|past| past.tree.clone());
             replace(&mut self.state, install.position, &name, past, present);
@@ -192,28 +199,8 @@ impl Replay {
     }
 
     fn add_requests(&mut self, requests: &Value) -> Result<(), String> {
-        let bad = || "bad request outcome".to_string();
-        for request in requests.as_list().ok_or_else(bad)?.items() {
-            let members = request.as_list().ok_or_else(bad)?.items();
-            let (members, followed) = match members {
-                [members @ .., Value::Bool(followed)] => (members, *followed),
-                members => (members, false),
-            };
-            let [Value::Text(id), Value::Int(crc), Value::Int(position), Value::Object(versions)] = members
-            else {
-                return Err(bad());
-            };
-            let version = |(root, version): &(Key, Value)| {
-                let version = version.as_int().and_then(|v| u64::try_from(v).ok());
-                Some((root.clone(), Version(version?)))
-            };
-            let outcome = Outcome {
-                crc: u32::try_from(*crc).map_err(|_| bad())?,
-                position: Position(u64::try_from(*position).map_err(|_| bad())?),
-                versions: versions.members().iter().map(version).collect::<Option<_>>().ok_or_else(bad)?,
-                followed,
-            };
-            self.requests.insert(id.clone(), outcome, self.request_limit);
+        for (id, outcome) in requests::read(requests)? {
+            self.requests.insert(id, outcome, self.request_limit);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::homes::Away;
+use super::requests::Requests;
 use super::snapshot::Snapshot;
 use super::status::{Health, LogStatus};
 use super::{Error, Options, Receipt, SessionId, Transaction, overlay, pending, state, watch};
@@ -45,7 +46,7 @@ pub(super) struct Queue {
 }
 
 /// What all handles, watches and the committer share. Each lock guards its own data and is held for moments; where two
-/// are needed: watches before published and a queue of theirs, overlay before sessions.
+/// are needed: watches before published and a queue of theirs, overlay before sessions and requests.
 pub(super) struct Shared {
     pub(super) options: Options,
     /// There is a log.
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     pub(super) overlay: Mutex<overlay::Overlay>,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) pending: Mutex<pending::Pending>,
+    /// The committer's; feeds look at it for what their snapshots carry.
+    pub(super) requests: Mutex<Requests>,
     pub(super) report: Mutex<(Health, Option<LogStatus>)>,
 }
 
@@ -113,6 +116,10 @@ impl Shared {
 
     pub(super) fn overlay(&self) -> MutexGuard<'_, overlay::Overlay> {
         locked(&self.overlay)
+    }
+
+    pub(super) fn requests(&self) -> MutexGuard<'_, Requests> {
+        locked(&self.requests)
     }
 
     pub(super) fn published(&self) -> state::State {

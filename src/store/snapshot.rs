@@ -2,7 +2,8 @@
 //! writes to its log before it installs it.
 //!
 //! On a link it is a line that says where it was taken and which of the roots don't exist, then the others' states (see
-//! `base`) with their positions at the home:
+//! `base`) with their positions at the home, then outcomes of requests to them (see `requests`), which a follower of
+//! version 1 of the link's grammar doesn't know and isn't sent:
 //!
 //! ```json
 //! {"snapshot":true,"position":17,"absent":["wan"]}
@@ -12,6 +13,7 @@ use std::fmt::Write;
 
 use super::base::{Lines, Reading, number};
 use super::replica::Standing;
+use super::requests::{self, CARRIED, Outcomes};
 use super::state::Past;
 use crate::commit::{Position, TegaId};
 use crate::path::Key;
@@ -25,8 +27,8 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// It as lines.
-    pub(super) fn lines(self) -> impl Iterator<Item = String> + Send {
+    /// It as lines, with these outcomes of requests.
+    pub(super) fn lines(self, outcomes: &Outcomes) -> impl Iterator<Item = String> + Send + use<> {
         let absent = self.roots.iter().filter(|(_, past)| past.is_none()).map(|(name, _)| name);
         let mut first = format!("{{\"snapshot\":true,\"position\":{},\"absent\":[", self.position);
         write_names(absent, &mut first);
@@ -39,7 +41,8 @@ impl Taken {
                 &Past { position: past.origin.unwrap_or(past.position), origin: None, ..past },
             ))
         });
-        std::iter::once(first).chain(states.flatten())
+        let outcomes = requests::lines(requests::carried(outcomes).into_iter());
+        std::iter::once(first).chain(states.flatten()).chain(outcomes)
     }
 }
 
@@ -59,18 +62,21 @@ pub struct Incoming {
     roots: Vec<(Key, Option<Option<Past>>)>,
     position: Option<Position>,
     reading: Option<Reading>,
+    outcomes: Outcomes,
+    /// Bytes of their lines.
+    carried: usize,
 }
 
 impl Incoming {
     /// A snapshot of these roots, as their home has them.
     pub fn new(home: TegaId, roots: Vec<Key>) -> Incoming {
         let roots = roots.into_iter().map(|name| (name, None)).collect();
-        Incoming { home, roots, position: None, reading: None }
+        Incoming { home, roots, position: None, reading: None, outcomes: Vec::new(), carried: 0 }
     }
 
     /// Takes a line; the error says what is wrong with it.
-    pub fn line(&mut self, line: &str) -> Result<(), String> {
-        let line = Value::parse_with(line, Limits::wrapped()).map_err(|e| e.to_string())?;
+    pub fn line(&mut self, text: &str) -> Result<(), String> {
+        let line = Value::parse_with(text, Limits::wrapped()).map_err(|e| e.to_string())?;
         if line.as_list().is_some() {
             return self.reading.as_mut().ok_or("nodes without a base")?.nodes(&line);
         }
@@ -79,12 +85,30 @@ impl Incoming {
             self.reading = Some(Reading::begin(root, &line)?);
             return Ok(());
         }
+        if let (Some(requests), true) = (line.get("requests"), self.position.is_some()) {
+            self.carried += text.len();
+            return self.outcomes(requests);
+        }
         if line.get("snapshot").is_none() || self.position.is_some() {
             return Err("a line of no known kind".into());
         }
         self.position = Some(Position(number(&line, "position")?));
         let absent = line.get("absent").and_then(Value::as_list).ok_or("\"absent\" must be a list")?;
         absent.items().iter().try_for_each(|name| self.take(name.as_str().unwrap_or(""), None))
+    }
+
+    fn outcomes(&mut self, requests: &Value) -> Result<(), String> {
+        // The brackets around them are no reason.
+        if self.carried > 2 * CARRIED {
+            return Err("more outcomes of requests than a snapshot carries".into());
+        }
+        let outcomes = requests::read(requests)?;
+        let mut names = outcomes.iter().flat_map(|(_, outcome)| &outcome.versions);
+        if let Some((name, _)) = names.find(|(name, _)| !self.roots.iter().any(|(root, _)| root == name)) {
+            return Err(format!("the outcome of a request to {name}, which wasn't asked for"));
+        }
+        self.outcomes.extend(outcomes);
+        Ok(())
     }
 
     fn end_reading(&mut self) -> Result<(), String> {
@@ -113,7 +137,7 @@ impl Incoming {
             None => Err(format!("{name} didn't come")),
         };
         let roots = self.roots.into_iter().map(whole).collect::<Result<_, String>>()?;
-        Ok(Snapshot { home: self.home, taken: Taken { position, roots } })
+        Ok(Snapshot { home: self.home, taken: Taken { position, roots }, outcomes: self.outcomes })
     }
 }
 
@@ -121,6 +145,8 @@ impl Incoming {
 pub struct Snapshot {
     pub(super) home: TegaId,
     pub(super) taken: Taken,
+    /// Of requests to its roots.
+    pub(super) outcomes: Outcomes,
 }
 
 impl Snapshot {

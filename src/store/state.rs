@@ -135,6 +135,12 @@ impl State {
         live.or_else(|| self.dead.get(root).map(|tomb| tomb.position))
     }
 
+    /// On a replica: the position at the home of the newest commit to a root that is here.
+    pub(super) fn origin(&self, root: &str) -> Option<Position> {
+        let live = self.live.get(root).filter(|r| !r.ephemeral_only).map(|r| r.origin);
+        live.or_else(|| self.dead.get(root).map(|tomb| tomb.origin)).flatten()
+    }
+
     /// Makes a version the present one of its root. `present`: the tree with what is ephemeral.
     pub(super) fn place(&mut self, name: &Key, past: &Past, present: Option<Tree>, kept: &Kept) {
         let Past { version, incarnation, digest, position, origin, .. } = *past;
@@ -234,8 +240,7 @@ impl View {
 
     /// On a replica: the position at the home of the newest commit to this root that is here.
     pub fn origin(&self, root: &str) -> Option<Position> {
-        let live = self.state.live.get(root).filter(|r| !r.ephemeral_only).map(|r| r.origin);
-        live.or_else(|| self.state.dead.get(root).map(|tomb| tomb.origin)).flatten()
+        self.state.origin(root)
     }
 
     /// The node at a path, ephemeral ones included. The top isn't a node: `None`.

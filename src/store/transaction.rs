@@ -37,8 +37,9 @@ pub struct Transaction {
     /// What to do, in order: puts and deletes, or one rollback alone.
     pub ops: Vec<Op>,
     /// A name for this request, of at most [`MAX_REQUEST_ID`] bytes: sent again, it answers the first outcome instead
-    /// of taking effect twice. Of the form `@POSITION:ANYTHING`, with a position that the client has seen, it is
-    /// refused once it is too old to be judged; any other form can't be told from a new request then.
+    /// of taking effect twice. Of the form `@POSITION:ANYTHING`, with a position that the client was told by the root's
+    /// home (the one of a receipt of a write to this root is), it is refused once it can't be judged any more; any other
+    /// form can't be told from a new request then.
     pub request_id: Option<String>,
     /// Wait for the disk, whatever the durability of the roots.
     pub durable: bool,
@@ -71,7 +72,8 @@ pub enum Op {
         root: Key,
         /// A version, or, where negative, how many versions before the present one.
         back_to: i64,
-        /// The root's version that a `back_to` below 0 was resolved against; a deleted root has one too.
+        /// The root's version that a `back_to` below 0 was resolved against, or that the caller looked at before; a
+        /// deleted root has one too.
         expect: Option<Expect>,
     },
 }

@@ -44,7 +44,7 @@ impl Committer {
         let store = Incarnation::draw();
         let requests = Requests::forgotten_up_to(state.position);
         if let Some(log) = &mut self.log {
-            let contents = Contents::new(store, &state, &requests, |_| false);
+            let contents = Contents::new(store, &state, requests.clone(), |_| false);
             let replaced = log.compaction().and_then(|mut compaction| {
                 contents.write(&mut compaction, |_| false)?;
                 log.finish(compaction)
@@ -68,7 +68,7 @@ impl Committer {
                 }
             }
         }
-        self.requests = requests;
+        *self.shared.requests() = requests;
         self.store = store;
         let mut event = Event {
             position: Some(state.position),
@@ -129,7 +129,8 @@ impl Committer {
         };
         let shared = self.shared.clone();
         let skip = |shared: &Shared, root: &str| shared.options.durability_of(root) == Durability::Memory;
-        let contents = Contents::new(self.store, &self.state, &self.requests, |root| skip(&shared, root));
+        let requests = self.shared.requests().clone();
+        let contents = Contents::new(self.store, &self.state, requests, |root| skip(&shared, root));
         self.compacting.running = true;
         let work = move || {
             let write = || {

@@ -12,7 +12,7 @@ use super::history::History;
 use super::journal::Journal;
 use super::keys::{self, Action};
 use super::look::Look;
-use super::output::Output;
+use super::output::{Output, Verb};
 use super::pending::Pending;
 use super::prompt::Prompt;
 use super::rate::Rate;
@@ -156,8 +156,7 @@ pub struct App {
     pub(super) status: Status,
     pub(super) output: Output,
     pub(super) form: Option<Form>,
-    /// Verbs of the command line: name, arguments, what it does.
-    pub(super) verbs: Vec<(&'static str, &'static str, &'static str)>,
+    pub(super) verbs: Vec<Verb>,
     first: Option<char>,
     effects: Vec<Effect>,
 }
@@ -198,7 +197,7 @@ impl App {
 
     /// The verbs that a command line takes here, and what to try first.
     #[must_use]
-    pub fn with(mut self, verbs: Vec<(&'static str, &'static str, &'static str)>, hint: &str) -> App {
+    pub fn with(mut self, verbs: Vec<Verb>, hint: &str) -> App {
         self.verbs = verbs;
         self.hint = hint.into();
         self
@@ -269,6 +268,7 @@ impl App {
             Screen::Fleet => self.fleet_tick(),
             Screen::Sessions => self.sessions_tick(),
             Screen::Status => self.status_tick(),
+            Screen::History => self.history_tick(),
             _ => {}
         }
     }
@@ -355,6 +355,7 @@ impl App {
                 // Between the first page and this moment something may have changed.
                 self.tree.model.read_again();
                 self.detail_stale();
+                self.history_stale();
                 self.pending_stale();
                 if again {
                     self.say(format!("{} is there again", self.server));
@@ -369,11 +370,13 @@ impl App {
         if batch.missed {
             self.tree.model.read_again();
             self.detail_stale();
+            self.history_stale();
             self.pending_stale();
         }
         for change in &batch.changes {
             self.tree.model.apply(change, self.now);
             self.detail_changed(&change.path);
+            self.history_changed(&change.path);
             self.pending_changed(change);
         }
         self.tree_changed();
@@ -386,21 +389,27 @@ impl App {
             Purpose::Page(..) | Purpose::Row(_) => self.tree_reply(purpose, outcome),
             Purpose::Search(_) => self.find_reply(purpose, outcome),
             Purpose::Complete(_) => self.prompt_reply(purpose, outcome),
-            Purpose::Detail(_) | Purpose::Changes(_) => self.detail_reply(purpose, outcome),
-            Purpose::History(_) | Purpose::Diff(..) | Purpose::Preview(..) | Purpose::Rollback(..) => {
-                self.history_reply(purpose, outcome);
+            Purpose::Detail(_) | Purpose::Changes(_) | Purpose::Measure(_) | Purpose::Copy(_) => {
+                self.detail_reply(purpose, outcome);
             }
+            Purpose::History(_)
+            | Purpose::Diff(..)
+            | Purpose::MayRollBack(..)
+            | Purpose::Preview(..)
+            | Purpose::Rollback(..) => self.history_reply(purpose, outcome),
             Purpose::Status => {
-                self.fleet_reply(&outcome);
                 self.status_reply(outcome);
+                self.fleet_told();
             }
             Purpose::Sessions | Purpose::Channels => self.sessions_reply(purpose, outcome),
+            Purpose::Call(..) | Purpose::Functions(_) | Purpose::Signature(_) => {
+                self.form_reply(purpose, outcome)
+            }
             Purpose::MayEdit(..)
             | Purpose::Value(_)
             | Purpose::Commit
             | Purpose::Now(_)
             | Purpose::NowValue(_) => self.pending_reply(purpose, outcome),
-            Purpose::Call(_) | Purpose::Functions(_) => self.form_reply(purpose, outcome),
             Purpose::Command => self.output_reply(outcome),
         }
     }

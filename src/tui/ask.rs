@@ -21,10 +21,16 @@ pub enum Purpose {
     Detail(Path),
     /// The node that the detail shows: who changed its root when.
     Changes(Path),
+    /// How much is below a node whose value is to be copied.
+    Measure(Path),
+    /// A value to be copied.
+    Copy(Path),
     /// The versions of a root.
     History(Key),
     /// What differs between two versions of a root.
     Diff(Key, i64, Option<i64>),
+    /// Whether a root may be rolled back to this version.
+    MayRollBack(Key, i64),
     /// What a rollback to this version would change.
     Preview(Key, i64),
     /// A rollback to this version.
@@ -45,8 +51,10 @@ pub enum Purpose {
     Now(Path),
     /// The whole value there.
     NowValue(Path),
-    /// A call of the function at this path.
-    Call(Path),
+    /// A call of the function at this path, made at this time of the screen's clock.
+    Call(Path, u64),
+    /// The text of the function at this path, which is too long for a line.
+    Signature(Path),
     /// The functions of a router.
     Functions(Path),
     /// A command line.
@@ -158,8 +166,8 @@ impl Purpose {
             | Purpose::Value(_)
             | Purpose::Complete(_) => Lane::Tree,
             Purpose::Search(_) => Lane::Search,
+            Purpose::Call(..) | Purpose::Command => Lane::Calls,
             Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) | Purpose::NowValue(_) => Lane::Writes,
-            Purpose::Call(_) | Purpose::Command => Lane::Calls,
             _ => Lane::Views,
         }
     }

@@ -271,7 +271,7 @@ fn label(regex: bool) -> &'static str {
 }
 
 /// What marks matches on the screen: as the server finds them, in any case unless there's an upper-case letter.
-fn marks(text: &str, regex: bool) -> Option<Regex> {
+pub(super) fn marks(text: &str, regex: bool) -> Option<Regex> {
     if text.is_empty() {
         return None;
     }

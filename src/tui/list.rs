@@ -20,11 +20,36 @@ impl List {
         self.cursor
     }
 
+    /// Lines came or went above the cursor, which is on this one now: it stays where it is on the screen, unless the
+    /// first line was to be seen.
+    pub fn moved_to(&mut self, cursor: usize) {
+        if self.top > 0 {
+            self.top = (self.top + cursor).saturating_sub(self.cursor);
+        }
+        self.cursor = cursor;
+    }
+
     /// The first line that is shown, of so many on so many lines of the screen.
     pub fn top(&self, count: usize, height: usize) -> usize {
         let cursor = self.cursor.min(count.saturating_sub(1));
         let top = self.top.min(count.saturating_sub(height));
         top.clamp((cursor + 1).saturating_sub(height), cursor)
+    }
+
+    /// Puts the cursor on a line; the screen moves only where it must.
+    pub fn to(&mut self, cursor: usize, count: usize, height: usize) {
+        self.cursor = cursor.min(count.saturating_sub(1));
+        self.top = self.top(count, height);
+    }
+
+    /// There are so many lines now.
+    pub fn keep(&mut self, count: usize) {
+        self.cursor = self.cursor.min(count.saturating_sub(1));
+    }
+
+    /// So many lines went at the beginning: the cursor stays on its line as long as that is there.
+    pub fn shift(&mut self, gone: usize) {
+        (self.cursor, self.top) = (self.cursor.saturating_sub(gone), self.top.saturating_sub(gone));
     }
 
     /// Moves. False: the action isn't a move.
@@ -68,5 +93,12 @@ mod tests {
         }
         assert!(!list.act(Action::Quit, 10, 5));
         assert_eq!(List::at(9).top(2, 5), 0);
+        let mut list = List::at(9);
+        list.to(7, 10, 5);
+        assert_eq!((list.cursor(), list.top(10, 5)), (7, 5));
+        list.shift(3);
+        assert_eq!((list.cursor(), list.top(7, 5)), (4, 2), "the same lines as before");
+        list.keep(3);
+        assert_eq!(list.cursor(), 2);
     }
 }

@@ -47,19 +47,23 @@ mod look;
 mod model;
 mod net;
 mod output;
+mod pane;
 mod pending;
+mod poll;
 mod prompt;
 mod rate;
 mod run;
 mod run_command;
 mod sessions;
 mod status;
+mod table;
 mod terminal;
 mod tree;
 
 pub use app::{App, Effect, Input, Screen};
 pub use keys::readme_section;
 pub use look::Look;
+pub use output::Verb;
 pub use run::{Options, run};
 
 #[cfg(test)]

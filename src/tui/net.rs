@@ -245,7 +245,8 @@ fn follow(mut session: Session, feed: &Feed) -> String {
             },
             Ok(Some(Event::Message(channel, who, body))) => feed.message(&channel, &who, &body, now_ms()),
             Ok(Some(Event::Refused(refusal))) => return refusal.message,
-            Ok(None) => {}
+            // It serves no functions.
+            Ok(None | Some(Event::Called(_))) => {}
             Err(Lost(why)) => return why,
         }
     }

@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect};
 use super::ask::{Failed, Job, Purpose};
+use super::keys;
 use super::line::Line;
 use crate::api::route::{Page, Route};
 use crate::path::Path;
@@ -91,6 +92,12 @@ impl App {
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         if let For::Question(question) = &prompt.what {
             let question = question.clone();
+            // What is asked about can be looked through first.
+            if let (Question::Rollback(..), Some(action)) = (&question, keys::action(self.screen, None, key))
+                && self.history_look(action)
+            {
+                return;
+            }
             self.prompt = None;
             if key.code == KeyCode::Char('y') {
                 self.yes(question);
@@ -137,8 +144,10 @@ impl App {
 
     fn prompt_left(&mut self) {
         let Some(prompt) = self.prompt.take() else { return };
-        if let For::Find(_) = prompt.what {
-            self.find_left();
+        match prompt.what {
+            For::Find(_) => self.find_left(),
+            For::JournalFilter => self.journal_filter_left(),
+            _ => {}
         }
     }
 
@@ -148,7 +157,7 @@ impl App {
             For::GoTo => self.go_to_text(&text),
             For::Find(_) => self.find_entered(),
             For::Command => self.command_entered(&text),
-            For::JournalFilter => self.journal_filter(&text),
+            For::JournalFilter => self.journal_filter_entered(&text),
             For::Change(typing) => self.pending_entered(typing, &text),
             For::Question(_) => {}
         }
@@ -180,8 +189,8 @@ impl App {
         let word = match prompt.what {
             For::GoTo => before.as_str(),
             For::Command => match before.rsplit_once(' ') {
-                Some((_, word)) => word,
-                None => return self.complete_verb(),
+                Some((_, word)) if !word.starts_with('-') => word,
+                _ => return self.complete_verb(),
             },
             _ => return,
         };
@@ -192,16 +201,21 @@ impl App {
         self.ask(purpose, Job::Read(Route::List { path: above, page }));
     }
 
+    /// Offers verbs, and the options of one.
     fn complete_verb(&mut self) {
         let Some(prompt) = &mut self.prompt else { return };
-        let word = prompt.line.text();
-        let names: Vec<String> = self
-            .verbs
-            .iter()
-            .map(|verb| verb.0)
-            .filter(|name| name.starts_with(&word))
-            .map(String::from)
-            .collect();
+        let before = prompt.line.before();
+        let (names, word): (Vec<String>, &str) = match before.split_once(' ') {
+            None => (self.verbs.iter().map(|verb| verb.name.to_string()).collect(), &before),
+            Some((name, rest)) => {
+                let options =
+                    self.verbs.iter().filter(|verb| verb.name == name).flat_map(|verb| &verb.options);
+                let word = rest.rsplit(' ').next().unwrap_or("");
+                (options.map(|option| format!("--{option}")).collect(), word)
+            }
+        };
+        let names: Vec<String> = names.into_iter().filter(|name| name.starts_with(word)).collect();
+        let word = word.to_string();
         finish(prompt, &word, names, " ");
     }
 

@@ -70,7 +70,7 @@ mod tests {
             rate.add(count);
         }
         rate.tick(4_000);
-        assert_eq!(rate.bars(['1', '2', '3', '4', '5', '6', '7', '8']).trim_start(), "18");
+        assert_eq!(rate.bars(['1', '2', '3', '4', '5', '6', '7', '8']).trim(), "18");
         assert_eq!(rate.last(), 0);
         rate.tick(10_000_000);
         assert!(!rate.is_moving());

@@ -13,6 +13,7 @@ use super::editor;
 use super::feed::Feed;
 use super::look::Look;
 use super::net::{Net, Who, now_ms};
+use super::output::Verb;
 use super::terminal::Screen;
 use crate::client::Server;
 use crate::commit::TegaId;
@@ -34,8 +35,8 @@ pub struct Options {
     pub by: TegaId,
     /// What to try first; shown below the tree. Empty: nothing.
     pub hint: String,
-    /// Verbs of the command line that `:` takes: name, arguments, what it does.
-    pub verbs: Vec<(&'static str, &'static str, &'static str)>,
+    /// Verbs of the command line that `:` takes.
+    pub verbs: Vec<Verb>,
     /// Clicks and the wheel come here, and not to the terminal.
     pub mouse: bool,
 }

@@ -185,6 +185,7 @@ impl App {
             Action::Follow => self.follow(),
             Action::GoTo => self.prompt(For::GoTo, "go to ", ""),
             Action::Detail => self.detail_toggle(),
+            Action::ScrollUp | Action::ScrollDown => self.detail_scroll(action),
             Action::History => self.history_of(&cursor),
             Action::Find => self.find_begin(),
             Action::FindNext => self.find_step(1),

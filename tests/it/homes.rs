@@ -1,10 +1,12 @@
 //! A root moves from one home to another with its data, and what a replica had instead stays to be read.
 
+use std::time::{Duration, Instant};
+
 use tega::value::Value;
 
 use crate::proxy::Proxy;
 use crate::server::{Scratch, Server, eventually, run, tega_command};
-use crate::wire::{Answer, Http, http, http_unix};
+use crate::wire::{Answer, http, http_unix};
 
 fn get(server: &Server, path: &str) -> Answer {
     http_unix(server, &format!("GET {path}"), &[], "")
@@ -74,6 +76,51 @@ fn a_root_moves_to_a_local_and_back_with_its_data_and_versions() {
     assert_eq!(http_unix(&local, "POST /_home?root_oid=op-r1&home=global", &[], "").status, 403);
 }
 
+/// Puts under a request ID.
+fn put_as(server: &Server, request: &str, path: &str, body: &str) -> Answer {
+    http_unix(server, &format!("PUT {path}"), &[("Idempotency-Key", request)], body)
+}
+
+#[test]
+fn a_write_that_the_old_home_answered_happens_once_at_the_new_one_too() {
+    let global = Server::with(&["--id", "global"]);
+    let first = put_as(&global, "mine", "/shared/n", "1");
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(put_as(&global, "both", "/shared/m", "1").status, 200);
+    // More than the history holds, so that only a snapshot brings it to where nothing of it is.
+    for n in 0..15 {
+        put(&global, "/shared/n", &format!("{n}"));
+    }
+    assert_eq!(http_unix(&global, "POST /_ss", &[], "").status, 200);
+    let url = global.url().replace("http", "ws");
+    let mut local = Server::with(&["--id", "r1", "--global", &url, "--operational", "op-r1", "shared"]);
+    put(&local, "/op-r1/a", "1");
+    shows(&global, "/op-r1/a", "1");
+    assert_eq!(get(&local, "/shared").status, 404, "it has nothing of it");
+    moves([&global, &local], "shared", "r1");
+    let known = |server: &Server| {
+        let again = put_as(server, "mine", "/shared/n", "1");
+        assert_eq!((again.status, again.header("tega-version")), (200, Some("shared=0")), "{}", again.text());
+        assert_eq!(put_as(server, "mine", "/shared/n", "2").status, 400, "another request");
+        assert_eq!(get(server, "/shared/n").text(), "14", "applied once");
+    };
+    known(&local);
+    local.restart();
+    eventually("the link is up", || get(&global, "/shared/n?fresh=true").status == 200);
+    known(&local);
+    known(&global);
+    // A position of the old home says nothing at the new one.
+    let old = put_as(&local, "@3:x", "/shared/n", "3");
+    assert_eq!((old.status, get(&local, "/shared/n").text()), (409, "14"), "{}", old.text());
+    let position = put(&local, "/shared/o", "1").header("tega-position").unwrap().to_string();
+    assert_eq!(put_as(&local, &format!("@{position}:x"), "/shared/n", "3").status, 200);
+    assert_eq!(http_unix(&local, "POST /_ss", &[], "").status, 200);
+    local.restart();
+    let again = put_as(&local, "both", "/shared/m", "1");
+    assert_eq!((again.status, again.header("tega-version")), (200, Some("shared=1")), "{}", again.text());
+    assert_eq!(get(&local, "/shared/n").text(), "3");
+}
+
 #[test]
 fn what_a_replica_had_of_a_root_that_was_made_anew_stays_as_replaced() {
     let mut global = Server::with(&["--id", "global"]);
@@ -110,8 +157,7 @@ fn a_write_that_its_replica_cannot_apply_is_done_and_says_so() {
     put(&global, "/config-r1/n", "1");
     let mine = Scratch::new();
     let file = mine.file("token", secret.trim());
-    let proxy = Proxy::start(Some(global.address()));
-    let url = format!("ws://{}", proxy.address());
+    let url = global.url().replace("http", "ws");
     // It may write to config-r2, but not read it, so that its replica never has the commit.
     let local = Server::with(&[
         "--id",
@@ -125,13 +171,11 @@ fn a_write_that_its_replica_cannot_apply_is_done_and_says_so() {
         file.to_str().unwrap(),
     ]);
     shows(&local, "/config-r1/n", "1");
-    let mut client = Http::unix(&local);
-    let asked = std::thread::spawn(move || client.call("PUT /config-r2/n", &[], b"7").unwrap());
-    shows(&global, "/config-r2/n", "7");
-    // Answers come in order: after this one the other is there as well, and waits for the replica only.
-    assert_eq!(get(&local, "/config-r1/n?fresh=true").status, 200);
-    proxy.down(true);
-    let answer = asked.join().unwrap();
-    assert_eq!((answer.status, answer.header("tega-applied")), (200, Some("0")), "{}", answer.text());
+    // It's told at once: there's nothing to wait for.
+    let begun = Instant::now();
+    let answer = put(&local, "/config-r2/n", "7");
+    assert_eq!(answer.header("tega-applied"), Some("0"), "{}", answer.text());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(get(&global, "/config-r2/n").text(), "7");
     assert_eq!(http(&local, "GET /config-r2/n", &[], "").status, 404);
 }

@@ -28,9 +28,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "tree", "value"],
     ),
     ("door", &["api", "http", "path", "system", "token", "value"]),
-    ("client", &["api", "commit", "message", "value"]),
+    ("client", &["api", "commit", "message", "path", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token"]),
+    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token", "words"]),
     ("tui", &["api", "client", "commit", "message", "path", "store", "value", "words"]),
     (
         "cli",

@@ -7,10 +7,10 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `server NAME [id=ID] [of=GLOBAL] [config=A,B] [operational=A,B] [memory=A]` | starts one |
+//! | `server NAME [id=ID] [of=GLOBAL] [config=A,B] [operational=A,B] [memory=A] [old]` | starts one; `old`: it speaks version 1 of the grammar |
 //! | `declare NAME [config=…] [operational=…]` | restarts it with these |
 //! | `link NAME`, `link NAME LOCAL GLOBAL`, `cut SERVER` | a link of that name; ends all links of a server |
-//! | `on SERVER put PATH JSON \| del PATH \| rollback ROOT N [; …]` | commits |
+//! | `on SERVER [request=ID] put PATH JSON \| del PATH \| rollback ROOT N [; …]` | commits |
 //! | `lose\|double\|swap LINK up\|down N` | what happens to the N-th frame from now in that direction; also before the link is there |
 //! | `hold\|release LINK up\|down\|local\|global` | frames in that direction, or the outcomes of that store, come later |
 //! | `restart\|crash\|compact\|clear\|backup\|restore SERVER` | |
@@ -70,6 +70,9 @@ impl Script {
                 let global = Some(option("of=")).filter(|of| !of.is_empty());
                 let tega_id = Some(option("id=")).filter(|id| !id.is_empty()).unwrap_or(name);
                 let number = world.servers.len() + 1;
+                if words.contains(&"old") {
+                    world.old.insert(name.to_string());
+                }
                 world.servers.insert(name.to_string(), server(tega_id, number, global, options));
                 self.declare(name, words)
             }
@@ -89,6 +92,12 @@ impl Script {
             }
             ["on", name, words @ ..] => {
                 let mut tx = Transaction::new(None);
+                let mut words: &[&str] = words;
+                if let [word, rest @ ..] = words
+                    && let Some(id) = word.strip_prefix("request=")
+                {
+                    (tx.request_id, words) = (Some(id.into()), rest);
+                }
                 tx.ops = words.split(|word| *word == ";").map(op).collect();
                 match world.servers[*name].store.commit(tx) {
                     Ok(receipt) => {
@@ -304,6 +313,7 @@ scripts! {
     a_full_disk_stops_a_follower_until_there_is_room
     a_home_that_compacted_too_far_sends_a_snapshot
     a_link_resumes_where_it_was_cut
+    a_moved_root_brings_the_outcomes_of_its_requests
     a_lost_acknowledgement_does_no_harm
     a_newly_declared_root_joins
     a_root_in_memory_begins_anew_with_its_home

@@ -1,10 +1,11 @@
 //! Servers and the wires between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc;
 
 use super::*;
 use crate::log::fake::{Choices, Disk};
+use crate::message::link::PROTOCOL;
 use crate::store::{Feed, Options, Private, Role};
 
 pub(super) struct Server {
@@ -127,6 +128,8 @@ pub(super) struct World {
     pub(super) links: BTreeMap<String, Link>,
     /// Faults of links that aren't there yet: name, side, frame.
     pub(super) to_come: Vec<(String, usize, usize, Fault)>,
+    /// Locals that speak version 1 of the grammar.
+    pub(super) old: BTreeSet<String>,
     pub(super) now: u64,
     pub(super) trace: Vec<String>,
 }
@@ -237,6 +240,12 @@ impl World {
             let line = effect_line(&effect);
             let Some(link) = self.links.get_mut(name) else { return };
             let end = &mut link.ends[side];
+            let effect = match effect {
+                Effect::Send(text) if self.old.contains(&end.server) => {
+                    Effect::Send(text.replacen(&format!("{{\"protocol\":{PROTOCOL}"), "{\"protocol\":1", 1))
+                }
+                other => other,
+            };
             let arrow = if side == 0 { ">" } else { "<" };
             match &effect {
                 Effect::Send(text) => {
@@ -275,7 +284,7 @@ impl World {
             Effect::Open { roots, known } => {
                 let (feed, start) = server.store.feed(roots, &known, || ());
                 let position = feed.position();
-                end.lines = Some(feed.snapshot());
+                end.lines = Some(feed.snapshot(end.machine.sends_outcomes()));
                 end.feed = Some(feed);
                 self.take(name, side, Input::Opened(start, position));
             }

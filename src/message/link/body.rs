@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::PROTOCOL;
 use crate::api::error::Refusal;
-use crate::commit::{Incarnation, TegaId};
+use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::body::{self, Ask, Writes, json};
 use crate::message::frame::bad;
 use crate::message::{BadFrame, Kind, ops};
@@ -22,7 +22,7 @@ pub type Stands = Vec<(Key, Option<(Incarnation, Version)>)>;
 /// The most roots that one link follows or serves.
 pub const MAX_ROOTS: usize = 1_000;
 
-/// How a local begins: `{"protocol":1,"follow":STANDINGS,"serve":STANDINGS}`.
+/// How a local begins: `{"protocol":2,"follow":STANDINGS,"serve":STANDINGS}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hello {
     /// The newest version of the grammar that it speaks.
@@ -44,7 +44,7 @@ pub struct Refused {
     pub home: Option<TegaId>,
 }
 
-/// The global's answer: `{"protocol":1,"known":STANDINGS,"refused":{ROOT:[REASON,HOME|null]},"handover":[ROOT…]}`.
+/// The global's answer: `{"protocol":2,"known":STANDINGS,"refused":{ROOT:[REASON,HOME|null]},"handover":[ROOT…]}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Welcome {
     /// The version of the grammar that the link uses.
@@ -321,15 +321,22 @@ pub fn result(value: &Value) -> String {
     format!("{{\"result\":{value}}}")
 }
 
-/// The body of the answer to a FRESH: `{"versions":{ROOT:["INCARNATION",VERSION]|null}}`; null where the root isn't.
-pub fn versions(root: &Key, stands: Option<(Incarnation, Version)>) -> String {
+/// The body of the answer to a FRESH: `{"versions":{ROOT:["INCARNATION",VERSION]|null},"position":N}`; null where the
+/// root isn't. Who has everything up to the position has the root as far as that, whatever became of it since.
+pub fn versions(root: &Key, stands: Option<(Incarnation, Version)>, position: Position) -> String {
     let mut out = String::from("{\"versions\":{");
     quote(root, &mut out);
     let _ = match stands {
-        Some((incarnation, version)) => write!(out, ":[\"{incarnation}\",{version}]}}}}"),
-        None => out.write_str(":null}}"),
+        Some((incarnation, version)) => write!(out, ":[\"{incarnation}\",{version}]}}"),
+        None => out.write_str(":null}"),
     };
+    let _ = write!(out, ",\"position\":{position}}}");
     out
+}
+
+/// The position of what [`versions`] wrote; older versions say none.
+pub fn read_position(body: &Value) -> Option<Position> {
+    body.get("position")?.as_int().and_then(|position| u64::try_from(position).ok()).map(Position)
 }
 
 /// Reads what [`versions`] wrote.

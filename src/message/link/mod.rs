@@ -40,8 +40,11 @@ use crate::store::Channel;
 
 pub use body::{Hello, Leased, Presence, Refused, Welcome};
 
-/// The version of this grammar, in HELLO and WELCOME.
-pub const PROTOCOL: u32 = 1;
+/// The version of this grammar, in HELLO and WELCOME. Both ends keep to the older one of theirs.
+pub const PROTOCOL: u32 = 2;
+
+/// From this version on a snapshot's LINES may hold outcomes of requests.
+pub const WITH_OUTCOMES: u32 = 2;
 
 /// The longest body of a LINES or COMMIT in one frame, in bytes; what is longer goes ahead in [`Frame::Part`]s.
 pub const MAX_PIECE: usize = 256 << 10;

@@ -252,15 +252,18 @@ fn a_call_and_a_fresh_read_back() {
     assert!(read_call("{}").is_err());
     let root = Key::from("a b");
     for (stands, wanted) in [
-        (Some((Incarnation(7), Version(3))), r#"{"versions":{"a b":["0000000000000007",3]}}"#),
-        (None, r#"{"versions":{"a b":null}}"#),
+        (Some((Incarnation(7), Version(3))), r#"{"versions":{"a b":["0000000000000007",3]},"position":9}"#),
+        (None, r#"{"versions":{"a b":null},"position":9}"#),
     ] {
-        let text = body::versions(&root, stands);
+        let text = body::versions(&root, stands, Position(9));
         assert_eq!(text, wanted);
-        assert_eq!(read_versions(&Value::parse(&text).unwrap()).unwrap(), [(root.clone(), stands)]);
+        let value = Value::parse(&text).unwrap();
+        assert_eq!(read_versions(&value).unwrap(), [(root.clone(), stands)]);
+        assert_eq!(body::read_position(&value), Some(Position(9)));
     }
     for bad in [r#"{"versions":{"a":[3]}}"#, r#"{"versions":{"a":["0000000000000007",-1]}}"#, "{}"] {
-        assert_eq!(read_versions(&Value::parse(bad).unwrap()), None, "{bad}");
+        let bad = Value::parse(bad).unwrap();
+        assert_eq!((read_versions(&bad), body::read_position(&bad)), (None, None), "{bad}");
     }
 }
 

@@ -6,6 +6,7 @@ mod import;
 mod limits;
 mod random;
 mod replica;
+mod requests;
 mod script;
 mod threads;
 mod watches;

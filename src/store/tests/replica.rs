@@ -25,7 +25,7 @@ fn follow(store: &Store, records: Vec<String>) -> Result<(), Error> {
 
 fn install(store: &Store, roots: &[&str], feed: &Feed) -> Result<(), Error> {
     let mut incoming = Incoming::new(id("g"), keys(roots));
-    feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+    feed.snapshot(true).for_each(|line| incoming.line(&line).unwrap());
     let snapshot = incoming.finish().unwrap();
     wait(|done| store.install(snapshot, done))
 }
@@ -413,7 +413,8 @@ fn a_rollback_that_was_resolved_elsewhere_needs_the_version_it_was_resolved_agai
 fn no_text_that_comes_over_a_link_does_harm() {
     let home = Store::in_memory(Options::default());
     put(&home, "r0.x", "1").unwrap();
-    put(&home, "r0.x", r#"{"y":[1,2]}"#).unwrap();
+    let request_id = Some("q".into());
+    home.commit(Transaction { request_id, ..put_of("r0.x", r#"{"y":[1,2]}"#) }).unwrap();
     let (mut feed, _) = home.feed(keys(&["r0"]), &[], || ());
     let mut records = Vec::new();
     while let Some(sent) = feed.try_next().unwrap() {
@@ -421,8 +422,8 @@ fn no_text_that_comes_over_a_link_does_harm() {
     }
     let nothing = Standing { incarnation: Incarnation(0), version: Version(9), digest: 0 };
     let (feed, _) = home.feed(keys(&["r0", "r1"]), &[("r0".into(), Some(nothing))], || ());
-    let snapshot: Vec<String> = feed.snapshot().collect();
-    assert_eq!(snapshot.len(), 3);
+    let snapshot: Vec<String> = feed.snapshot(true).collect();
+    assert_eq!(snapshot.len(), 4);
     let mut choices = Choices::random(5);
     let mut damage = |text: &str| {
         let mut bytes = text.as_bytes().to_vec();

@@ -86,7 +86,7 @@ impl World {
         let mut printed = String::new();
         if *start == Start::Snapshot {
             let mut incoming = Incoming::new(id("g"), roots.clone());
-            feed.snapshot().for_each(|line| incoming.line(&line).unwrap());
+            feed.snapshot(true).for_each(|line| incoming.line(&line).unwrap());
             printed +=
                 &match incoming.finish().map(|snapshot| wait(|done| self.store.install(snapshot, done))) {
                     Ok(installed) => show(installed, |()| format!("installed #{}", feed.position())),
@@ -381,12 +381,14 @@ macro_rules! scripts {
 scripts! {
     a_replica_follows_its_home
     a_snapshot_replaces_what_stood_there
+    a_snapshot_voids_what_it_does_not_have
     deletes_cascade
     ephemeral_nodes_end_with_their_session
     expectations_are_judged_before_the_transaction
     memory_roots_are_not_in_the_log
     notices_tell_what_concerns_a_channel
     requests_take_effect_once
+    requests_travel_with_a_snapshot
     resuming_tells_what_was_missed_or_that_it_is_gone
     rollbacks_are_new_versions
     roots_are_written_at_their_homes

@@ -8,14 +8,14 @@ use ratatui::style::Style;
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Clear, Widget};
 
-pub use rows::leaf_spans;
+pub use rows::{leaf_spans, role};
 
 use super::app::{App, SMALLEST, Screen, Session};
 use super::keys;
 use super::look::{Role, cut};
 
 /// From this width on the detail stands beside the tree, below it the detail is beneath.
-const WIDE: u16 = 100;
+pub const WIDE: u16 = 100;
 
 /// Where everything stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,7 +223,7 @@ fn crumbs(frame: &mut Frame<'_>, app: &App, area: Rect) {
 }
 
 /// The last columns of a text, with a mark where it was cut.
-fn tail(text: &str, columns: usize, more: char) -> String {
+pub fn tail(text: &str, columns: usize, more: char) -> String {
     let count = text.chars().count();
     if count <= columns {
         return text.to_string();

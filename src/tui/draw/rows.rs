@@ -135,7 +135,8 @@ fn root_markers(look: &Look, root: &RootInfo) -> Vec<Span<'static>> {
     spans
 }
 
-fn role(kind: Kind) -> Role {
+/// How a value of this kind looks.
+pub fn role(kind: Kind) -> Role {
     match kind {
         Kind::Container => Role::Count,
         Kind::Null => Role::Null,

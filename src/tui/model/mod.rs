@@ -90,6 +90,7 @@ impl Model {
     }
 
     /// Rows that are held.
+    #[cfg(test)]
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -254,14 +255,6 @@ impl Model {
         }
     }
 
-    /// No answer comes any more: the session broke.
-    pub fn forget_asked(&mut self) {
-        self.asked = 0;
-        self.wanted.clear();
-        self.top.reset();
-        self.read_again();
-    }
-
     /// The pages to be asked for now.
     pub fn to_ask(&mut self, now: u64) -> Vec<Wanted> {
         let mut out = Vec::new();
@@ -285,11 +278,6 @@ impl Model {
     /// Folded containers whose rows are to be asked for.
     pub fn stale_rows(&mut self) -> Vec<Path> {
         std::mem::take(&mut self.stale)
-    }
-
-    /// Whether something is to be asked for, now or later.
-    pub fn is_idle(&self) -> bool {
-        self.wanted.is_empty() && self.stale.is_empty()
     }
 
     /// A page came.
@@ -318,10 +306,22 @@ impl Model {
         {
             self.apply(&change, now);
         }
-        if self.rows > MAX_ROWS {
-            self.full = true;
+        if self.rows > MAX_ROWS && !path.is_empty() {
+            return self.too_much(path);
         }
         self.unfold_below(path);
+    }
+
+    /// The limit of rows was met by this container: it's folded again, and so is what waits to be read for the first time.
+    fn too_much(&mut self, path: &Path) {
+        self.full = true;
+        self.unfold = None;
+        self.fold(path);
+        for path in self.wanted.clone() {
+            if !path.is_empty() && self.open_at(&path).is_some_and(Open::is_loading) {
+                self.fold(&path);
+            }
+        }
     }
 
     /// A container's own row came.
@@ -340,13 +340,15 @@ impl Model {
     pub fn no_page(&mut self, path: &Path, gone: bool) {
         self.asked = self.asked.saturating_sub(1);
         if let Some(open) = self.open_mut(path) {
-            open.reset();
+            open.failed();
         }
         if gone {
             self.fold(path);
             if let Some(above) = path.parent() {
                 self.want(above);
             }
+        } else {
+            self.want(path.clone());
         }
     }
 

@@ -122,11 +122,10 @@ impl Open {
         (again, std::mem::take(&mut self.buffered))
     }
 
-    /// Nothing is under way any more, here and below.
-    pub(super) fn reset(&mut self) {
-        (self.state, self.after, self.begun) = (State::Idle, None, None);
+    /// The page that was asked for doesn't come.
+    pub(super) fn failed(&mut self) {
+        (self.state, self.after) = (State::Idle, None);
         self.buffered.clear();
-        self.rows.iter_mut().filter_map(Row::open_mut).for_each(Open::reset);
     }
 
     /// The rows of a page take the place of those between `after` and `last` (`None`: the end).

@@ -294,15 +294,16 @@ impl App {
     fn try_stage(&mut self, path: &Path, changes: Vec<Change>) -> Result<(), String> {
         let is_new = self.pending.stage(changes)?;
         let how = match self.pending.covering(path) {
-            _ if !is_new => return Ok(self.say("nothing changed")),
-            None => return Ok(self.say(format!("{path} stays as it was"))),
+            _ if !is_new => "nothing changed".into(),
+            None => format!("{path} stays as it was"),
             Some(change) => match &change.mine {
                 Some(value) if change.path == *path => format!("{path} will be {}", short(value)),
                 Some(_) => format!("{path} is a part of the change of {}", change.path),
                 None => format!("{path} will be deleted"),
             },
         };
-        let more = if self.screen == Screen::Tree { "; u takes that back, c commits" } else { "" };
-        Ok(self.say(how + more))
+        let is_in_tree = self.screen == Screen::Tree && is_new;
+        self.say(how + if is_in_tree { "; u takes that back, c commits" } else { "" });
+        Ok(())
     }
 }

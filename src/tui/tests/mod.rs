@@ -2,7 +2,15 @@
 //! answered one by one, and the screen is a text. `TEGA_UPDATE=1 cargo test` writes the screens anew, to be read before they
 //! are committed.
 
+mod detail;
+mod fleet;
+mod form;
+mod history;
+mod journal;
+mod model;
 mod pending;
+mod sessions;
+mod status;
 mod tree;
 
 use std::path::PathBuf;
@@ -13,7 +21,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect, Input};
-use super::ask::Reply;
+use super::ask::{Purpose, Reply};
 use super::draw;
 use super::feed::{Feed, Link};
 use super::look::Look;
@@ -40,6 +48,9 @@ pub(super) struct Stage {
     pub(super) effects: Vec<String>,
     /// The text that the editor was given.
     pub(super) editor: Option<String>,
+    /// Answers are made when they're asked for, and come when they're released.
+    pub(super) hold: bool,
+    held: Vec<Reply>,
 }
 
 fn id(text: &str) -> TegaId {
@@ -73,8 +84,17 @@ impl Stage {
         let who = Who { server: target.into(), by: id("alice"), watcher: id("tui-test") };
         let app = App::new(Look::new(true, true), size, "http://router:8739", id("alice"));
         let (worker, feed) = (Worker::alone(who), Feed::default());
-        let mut stage =
-            Stage { app, server: Some(server), worker, feed, now: 1_000, effects: Vec::new(), editor: None };
+        let mut stage = Stage {
+            app,
+            server: Some(server),
+            worker,
+            feed,
+            now: 1_000,
+            effects: Vec::new(),
+            editor: None,
+            hold: false,
+            held: Vec::new(),
+        };
         stage.feed.link(Link::Up);
         stage.pass(400);
         stage
@@ -100,7 +120,12 @@ impl Stage {
                 match effect {
                     Effect::Ask(ask) => {
                         let outcome = self.worker.answer(ask.job);
-                        inputs.push_back(Input::Reply(Reply { purpose: ask.purpose, outcome }));
+                        let reply = Reply { purpose: ask.purpose, outcome };
+                        if self.hold {
+                            self.held.push(reply);
+                        } else {
+                            inputs.push_back(Input::Reply(reply));
+                        }
                     }
                     Effect::Editor(text, extension) => {
                         self.effects.push(format!("Editor .{extension}"));
@@ -109,6 +134,13 @@ impl Stage {
                     effect => self.effects.push(format!("{effect:?}")),
                 }
             }
+        }
+    }
+
+    /// The answers that were held come.
+    pub(super) fn release(&mut self) {
+        for reply in std::mem::take(&mut self.held) {
+            self.take(Input::Reply(reply));
         }
     }
 
@@ -140,9 +172,15 @@ impl Stage {
     pub(super) fn put(&mut self, path: &str, json: &str) {
         let path: Path = path.parse().unwrap();
         let value = Value::parse(json).unwrap();
-        let receipt =
-            self.store().commit(Transaction::new(Some(id("bob"))).put(path.clone(), value.clone())).unwrap();
+        self.try_put(path, value).unwrap();
+    }
+
+    /// As [`Stage::put`], where it may be refused.
+    pub(super) fn try_put(&mut self, path: Path, value: Value) -> Result<(), store::Error> {
+        let put = Transaction::new(Some(id("bob"))).put(path.clone(), value.clone());
+        let receipt = self.store().commit(put)?;
         self.tell(Ope::Put, path, Some(value), &receipt);
+        Ok(())
     }
 
     /// Somebody else deletes a node, and the session tells of it.
@@ -159,6 +197,15 @@ impl Stage {
         let entry = Entry { ope, path, tega_id: "bob".into(), instance, back_to: None, origin: Some(origin) };
         self.feed.changed(vec![entry], WALL);
         self.pass(100);
+    }
+
+    /// An answer comes that this server wouldn't give, and no other one about the same after it.
+    pub(super) fn answer(&mut self, purpose: Purpose, json: &str) {
+        let outcome = Ok(Value::parse(json).unwrap());
+        self.take(Input::Reply(Reply { purpose, outcome }));
+        // What is asked for already isn't asked for again.
+        self.app.status.poll.is_due(u64::MAX);
+        self.app.sessions.poll.is_due(u64::MAX);
     }
 
     /// The screen as text, without trailing spaces.
@@ -189,8 +236,7 @@ impl Stage {
     pub(super) fn shows(&self, name: &str) {
         let file =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/tui/tests/screens/{name}.txt"));
-        // Addresses differ from run to run, and so may times of the wall clock.
-        let screen = self.screen();
+        let screen = with_fixed_times(&self.screen());
         if std::env::var_os("TEGA_UPDATE").is_some() {
             std::fs::write(&file, screen).unwrap();
         } else {
@@ -212,6 +258,23 @@ impl Stage {
         let screen = self.screen();
         assert!(!screen.contains(text), "{text:?} in\n{screen}");
     }
+}
+
+/// Times that the server stamped differ from run to run: those that can be true become one and the same, as wide as they are,
+/// and all others stay, so that a wrong one is seen.
+fn with_fixed_times(screen: &str) -> String {
+    let now = super::net::now_ms();
+    let (from, to) = (super::detail::when(now - 600_000), super::detail::when(now + 1_000));
+    let times = regex_lite::Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}").unwrap();
+    let fixed = |found: &regex_lite::Captures<'_>| {
+        let time = found[0].to_string();
+        if (from.as_str()..=to.as_str()).contains(&time.as_str()) {
+            "2026-11-22 18:20:11".into()
+        } else {
+            time
+        }
+    };
+    times.replace_all(screen, fixed).into_owned()
 }
 
 fn named(name: &str) -> KeyEvent {
