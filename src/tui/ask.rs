@@ -49,12 +49,12 @@ pub enum Purpose {
     Commit,
     /// What is at the path of a staged change now.
     Now(Path),
+    /// The whole value there.
+    NowValue(Path),
     /// A call of the function at this path, made at this time of the screen's clock.
     Call(Path, u64),
     /// The text of the function at this path, which is too long for a line.
     Signature(Path),
-    /// The whole value there.
-    NowValue(Path),
     /// The functions of a router.
     Functions(Path),
     /// A command line.

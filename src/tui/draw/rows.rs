@@ -76,9 +76,7 @@ fn draw_row(
     match staged {
         Some(staged) => {
             spans.push(Span::styled(if is_folded { " " } else { " = " }, look.style(Role::Dim)));
-            if !is_folded {
-                spans.extend(leaf_spans(look, &row.shown));
-            }
+            spans.extend(leaf_spans(look, &row.shown));
             spans.push(Span::styled(format!(" {}", look.clean(&staged)), look.style(Role::Added)));
         }
         None if is_folded => {

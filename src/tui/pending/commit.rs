@@ -86,6 +86,9 @@ impl App {
                 }
                 self.pending.clear();
                 self.detail_stale();
+                if self.screen == Screen::Pending {
+                    self.show(Screen::Tree);
+                }
                 self.say(told(&receipt));
             }
             Err(Failed::Unknown(why)) => {

@@ -14,7 +14,7 @@ use crate::value::Value;
 /// A root can't be a leaf.
 pub(super) fn fits_root(path: &Path, value: &Value) -> Result<(), String> {
     if path.len() == 1 && value.as_object().is_none() {
-        return Err(format!("{path} is a root, and must be a container: {{}} or {{\"key\":value}}"));
+        return Err("a root must be a container, such as {}".into());
     }
     Ok(())
 }
@@ -96,7 +96,12 @@ impl App {
     }
 
     pub(super) fn edit_text(&mut self, mut doing: Doing) {
-        doing.text = doing.value.as_ref().map_or(String::new(), Value::to_pretty) + "\n";
+        // A text that wasn't right and was left is where it goes on.
+        let left = self.pending.left.take_if(|(path, _)| *path == doing.path);
+        doing.text = left.map_or_else(
+            || doing.value.as_ref().map_or(String::new(), Value::to_pretty) + "\n",
+            |(_, text)| text,
+        );
         if doing.text.len() > 2 * MAX_VALUE {
             let text = format!("{} is too long for an editor: change parts of it", doing.path);
             return self.complain(text);
@@ -253,7 +258,8 @@ impl App {
         };
         let value = Value::parse(text.trim_end()).map_err(|error| error.to_string());
         let Err(why) = value.and_then(|value| self.accept(&doing, value)) else { return };
-        // Whoever typed it doesn't lose it.
+        // Whoever typed it doesn't lose it, not even by a key that means no.
+        self.pending.left = Some((doing.path.clone(), text.clone()));
         doing.text = text;
         self.pending.doing = Some(doing);
         self.prompt(For::Question(Question::EditAgain), format!("Edit again? y/n: {why} "), "");
@@ -261,6 +267,7 @@ impl App {
 
     /// The editor once more: the user said yes.
     pub(in crate::tui) fn pending_edit_again(&mut self) {
+        self.pending.left = None;
         if let Some(doing) = &self.pending.doing {
             let text = doing.text.clone();
             self.effect(Effect::Editor(text, "json"));
@@ -287,15 +294,16 @@ impl App {
     fn try_stage(&mut self, path: &Path, changes: Vec<Change>) -> Result<(), String> {
         let is_new = self.pending.stage(changes)?;
         let how = match self.pending.covering(path) {
-            _ if !is_new => return Ok(self.say("nothing changed")),
-            None => return Ok(self.say(format!("{path} stays as it was"))),
+            _ if !is_new => "nothing changed".into(),
+            None => format!("{path} stays as it was"),
             Some(change) => match &change.mine {
                 Some(value) if change.path == *path => format!("{path} will be {}", short(value)),
                 Some(_) => format!("{path} is a part of the change of {}", change.path),
                 None => format!("{path} will be deleted"),
             },
         };
-        let more = if self.screen == Screen::Tree { "; u takes that back, c commits" } else { "" };
-        Ok(self.say(how + more))
+        let is_in_tree = self.screen == Screen::Tree && is_new;
+        self.say(how + if is_in_tree { "; u takes that back, c commits" } else { "" });
+        Ok(())
     }
 }

@@ -157,6 +157,8 @@ pub struct Pending {
     list: List,
     /// What is being changed and isn't staged yet.
     doing: Option<Doing>,
+    /// A text of the editor that isn't right and was left, and whose it is.
+    left: Option<(Path, String)>,
     /// A commit is under way: the list stays as it is.
     committing: bool,
     /// Questions for what is there now that are under way, and when the next ones may be asked.
@@ -300,7 +302,7 @@ impl Pending {
     /// `2 changes: 1 added, 1 deleted`
     fn summary(&self) -> String {
         let of = |sign: char| self.changes.iter().filter(|change| change.sign() == sign).count();
-        let parts: Vec<String> = [('+', "added"), ('~', "changed"), ('-', "deleted"), ('!', "in conflict")]
+        let parts: Vec<String> = [('!', "in conflict"), ('+', "added"), ('~', "changed"), ('-', "deleted")]
             .into_iter()
             .map(|(sign, what)| (of(sign), what))
             .filter(|(count, _)| *count > 0)

@@ -54,7 +54,7 @@ mod tests {
             (r#"{"a":{"b":1},"c":1}"#, "a.b", None, r#"{"c":1}"#),
             (r#"{"a":{"b":1}}"#, "a", None, "{}"),
             (r#"{"a":1}"#, "x.y", None, r#"{"a":1}"#),
-            (r#"{"a":1}"#, "a.b", Some("2"), "b can't be below a number"),
+            (r#"{"a":1}"#, "a.b", Some("2"), "b can't be below an integer"),
         ] {
             let parse = |text: &str| Value::parse(text).unwrap();
             let path: Path = path.parse().unwrap();

@@ -57,8 +57,7 @@ fn a_value_is_changed_in_place_staged_and_committed() {
     stage.keys("y");
     stage.has("committed as version 1 of lan");
     assert_eq!(stage.there("lan.ip"), "\"10.0.0.2\"");
-    // The session tells nobody of what they did themselves: the tree has read it again.
-    stage.keys("1");
+    // No notification told of it: the tree has read it again.
     stage.has("ip = 10.0.0.2");
     stage.lacks("->");
 }
@@ -110,7 +109,7 @@ fn additions_deletions_copies_and_new_names_are_one_transaction() {
     stage.at("lan.mtu");
     stage.keys("adns<enter>[\"1.1.1.1\"]<enter>");
     stage.has("lan.dns will be [\"1.1.1.1\"]");
-    stage.has("lan + dns");
+    stage.has("lan {5} + dns");
     stage.at("lan.on");
     stage.keys("d");
     stage.has("on = true -> deleted");
@@ -141,7 +140,7 @@ fn names_that_are_taken_or_wrong_are_refused_before_anything_else() {
         ("lan.hosts.nas", "r<ctrl-u>nas.x<enter>", "not below itself"),
         ("lan.pin", "r<ctrl-u>/wan/pin<enter>", "not into another root"),
         ("lan", "r", "a root keeps its name"),
-        ("lan.pin", "D<ctrl-u>/pin<enter>", "pin is a root, and must be a container"),
+        ("lan.pin", "D<ctrl-u>/pin<enter>", "a root must be a container, such as {}"),
     ] {
         stage.at(at);
         stage.keys(keys);
@@ -152,7 +151,7 @@ fn names_that_are_taken_or_wrong_are_refused_before_anything_else() {
     stage.keys("a/new.root<ctrl-u>/guest<enter>");
     stage.has("guest = {}");
     stage.keys("<ctrl-u>1<enter>");
-    stage.has("guest is a root, and must be a container");
+    stage.has("a root must be a container, such as {}");
     stage.keys("<ctrl-u>{\"on\":1}<enter>cy");
     assert_eq!(stage.there("guest"), "{\"on\":1}");
 }
@@ -169,10 +168,13 @@ fn a_subtree_is_changed_in_the_editor_which_comes_again_with_a_bad_text() {
     stage.edited("{\n  \"ip\": \"192.168.1.2\"\n  \"mac\": 1\n}\n");
     stage.has("Edit again? y/n: line 3, column 3: not JSON");
     assert!(stage.app.pending.is_empty());
-    stage.keys("y");
+    stage.keys("nE");
     assert_eq!(stage.editor.take().unwrap(), "{\n  \"ip\": \"192.168.1.2\"\n  \"mac\": 1\n}\n");
+    stage.edited("{");
+    stage.keys("y");
+    assert_eq!(stage.editor.take().unwrap(), "{");
     stage.edited("{\"ip\":\"192.168.1.7\",\"mac\":\"00:11:22:33:44:55\"}");
-    stage.has("nas {2}");
+    stage.has("nas {2} -> {2}");
     stage.keys("6");
     stage.has("- ip = 192.168.1.2");
     stage.has("+ ip = 192.168.1.7");
