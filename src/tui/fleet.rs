@@ -12,10 +12,12 @@ use ratatui::text::Span;
 
 use super::app::{App, Screen};
 use super::draw::{paint, put};
+use super::find::marks;
 use super::form::Then;
 use super::keys::Action;
 use super::list::List;
 use super::look::{Role, cut};
+use super::prompt::For;
 use super::table::{GAP, fit, thousands, width};
 use crate::path::Path;
 use crate::value::{Object, Value};
@@ -51,6 +53,9 @@ pub struct Fleet {
     /// Whose link the cursor is on.
     chosen: String,
     up: usize,
+    /// What was looked for, and where the cursor was before.
+    text: String,
+    before: String,
     /// The longest ID.
     longest: usize,
     list: List,
@@ -124,6 +129,12 @@ impl App {
                 self.fleet_told();
             }
             Action::Pick => self.fleet_open(),
+            Action::Find => {
+                self.fleet.before = self.fleet.chosen.clone();
+                self.prompt(For::FleetFind, "find ", "");
+            }
+            Action::FindNext => self.fleet_find(1),
+            Action::FindPrevious => self.fleet_find(-1),
             Action::Call => self.fleet_call(),
             action => {
                 if self.fleet.list.act(action, count, height) {
@@ -133,12 +144,53 @@ impl App {
         }
     }
 
+    /// Goes to the first router that the text is of, while it's typed.
+    pub(super) fn fleet_typed(&mut self, text: &str) {
+        self.fleet.text = text.into();
+        self.fleet_go(&self.fleet.before.clone());
+        self.fleet_find(0);
+    }
+
+    /// The text was given up: the cursor goes back.
+    pub(super) fn fleet_left(&mut self) {
+        let before = std::mem::take(&mut self.fleet.before);
+        self.fleet_go(&before);
+        self.message = None;
+    }
+
+    fn fleet_go(&mut self, id: &str) {
+        self.fleet.chosen = id.into();
+        self.fleet_told();
+    }
+
+    /// Goes to a router that was looked for: the next one from the cursor on (0: itself, if it's one), and around.
+    fn fleet_find(&mut self, by: isize) {
+        let text = self.fleet.text.clone();
+        let Some(needle) = marks(&text, false) else { return };
+        let (count, height) = (self.fleet.order.len(), self.fleet_height());
+        let from = self.fleet.list.cursor() as isize + by;
+        let step = if by < 0 { -1 } else { 1 };
+        let is_match = |at: &usize| {
+            let part = |name| self.fleet_link(*at).and_then(|link| link.get(name)).and_then(Value::as_str);
+            ["tega_id", "address"].iter().any(|name| part(name).is_some_and(|text| needle.is_match(text)))
+        };
+        let places = (0..count as isize).map(|n| (from + step * n).rem_euclid(count as isize) as usize);
+        match (places.clone().find(is_match), &mut self.prompt) {
+            (Some(at), _) => {
+                self.fleet.list.to(at, count, height);
+                self.fleet_moved();
+            }
+            (None, Some(prompt)) => prompt.note = "no router has that".into(),
+            (None, None) => self.complain(format!("no router has {text:?} in its ID or address")),
+        }
+    }
+
     /// Goes to a root of the router, after a choice where there are several.
     fn fleet_open(&mut self) {
         let Some(link) = self.fleet_chosen() else { return };
         let id = links::id(link).to_string();
         let items: Vec<(Path, String)> =
-            roots(link, false).into_iter().map(|(path, home)| (path, format!("at home at {home}"))).collect();
+            roots(link, false).into_iter().map(|(path, home)| (path, format!("home: {home}"))).collect();
         match items.as_slice() {
             [] => self.complain(format!("{id} has no root that is here")),
             [(path, _)] => self.go(path.clone()),
@@ -217,7 +269,7 @@ impl App {
         if pause > 2 {
             said.push_str(&format!("; asked every {pause} s"));
         }
-        self.look.clean(&said)
+        said
     }
 
     /// The cells of a link, and whether it's up.
@@ -289,7 +341,7 @@ impl App {
             room = room.saturating_sub(1);
         }
         if roots.is_empty() {
-            return;
+            return put(frame, area, 0, vec![Span::styled("it has no roots", self.look.style(Role::Dim))]);
         }
         let shown = roots.iter().take(room).map(|(name, root)| links::root_cells(name, root));
         let rows: Vec<[String; 7]> = std::iter::once(ROOT_HEADING.map(String::from)).chain(shown).collect();

@@ -22,6 +22,8 @@ pub enum For {
     Find(bool),
     /// A command.
     Command,
+    /// A router of the fleet.
+    FleetFind,
     /// What lines of the journal must hold.
     JournalFilter,
     /// Something about a change that is being made.
@@ -146,6 +148,7 @@ impl App {
         let Some(prompt) = self.prompt.take() else { return };
         match prompt.what {
             For::Find(_) => self.find_left(),
+            For::FleetFind => self.fleet_left(),
             For::JournalFilter => self.journal_filter_left(),
             _ => {}
         }
@@ -159,7 +162,7 @@ impl App {
             For::Command => self.command_entered(&text),
             For::JournalFilter => self.journal_filter_entered(&text),
             For::Change(typing) => self.pending_entered(typing, &text),
-            For::Question(_) => {}
+            For::FleetFind | For::Question(_) => {}
         }
     }
 
@@ -172,6 +175,10 @@ impl App {
             For::Find(regex) => {
                 let (text, regex) = (prompt.line.text(), *regex);
                 self.find_typed(&text, regex);
+            }
+            For::FleetFind => {
+                let text = prompt.line.text();
+                self.fleet_typed(&text);
             }
             For::JournalFilter => {
                 let text = prompt.line.text();

@@ -15,6 +15,7 @@ use super::look::{Role, cut};
 use super::poll::Poll;
 use super::table::{fit, thousands, width};
 use crate::api::route::Route;
+use crate::path::Key;
 use crate::value::{Object, Value};
 use crate::words;
 use crate::words::links::{self, span};
@@ -31,6 +32,9 @@ const FEW: usize = 32;
 /// The order in which the parts are shown; others follow.
 const ORDER: [&str; 10] =
     ["tega_id", "version", "pid", "uptime_s", "rss_kb", "store", "hub", "door", "global", "links"];
+
+/// What comes first within a part.
+const FIRST: [&str; 6] = ["state", "reason", "up", "problem", "address", "version"];
 
 /// What is shown.
 #[derive(Debug, Default)]
@@ -102,19 +106,14 @@ impl App {
 
     /// What is to be said above all of a view that is asked for: that there's no answer, or none any more.
     pub(super) fn said_of(&self, failed: Option<&str>, is_known: bool, said: String) -> Span<'static> {
-        match (failed, is_known) {
-            (Some(why), true) => {
-                let text = format!("! as it was; now there's no answer: {}", self.look.clean(why));
-                Span::styled(text, self.look.style(Role::Warning))
-            }
-            (Some(why), false) => {
-                Span::styled(format!("! {}", self.look.clean(why)), self.look.style(Role::Warning))
-            }
-            (None, false) => {
-                Span::styled(format!("reading{}", self.look.glyphs.more), self.look.style(Role::Dim))
-            }
-            (None, true) => Span::styled(said, self.look.style(Role::Title)),
-        }
+        let (text, role) = match (failed, is_known) {
+            (Some(why), true) => (format!("! as it was; now there's no answer: {why}"), Role::Warning),
+            (Some(why), false) => (format!("! {why}"), Role::Warning),
+            (None, false) => (format!("reading{}", self.look.glyphs.more), Role::Dim),
+            (None, true) => (said, Role::Title),
+        };
+        let text = cut(&self.look.clean(&text), self.size.0.into(), self.look.glyphs.more);
+        Span::styled(text, self.look.style(role))
     }
 
     pub(super) fn status_draw(&self, frame: &mut Frame<'_>, area: Rect) {
@@ -157,7 +156,7 @@ impl App {
             ("ok", _) => "the server is well and takes writes".into(),
             ("", _) => "the server doesn't say how it is".into(),
             (state, "") => format!("! {state}: it takes no writes"),
-            (state, reason) => format!("! {state}: it takes no writes: {}", self.look.clean(reason)),
+            (state, reason) => format!("! {state}: it takes no writes: {}", reason),
         }
     }
 }
@@ -166,9 +165,7 @@ impl App {
 fn lines(status: &Value) -> Vec<Line> {
     let mut out = Vec::new();
     let members = status.as_object().map_or(&[][..], Object::members);
-    let known = ORDER.iter().filter_map(|name| members.iter().find(|(key, _)| key == name));
-    let others = members.iter().filter(|(key, _)| !ORDER.contains(&key.as_str()));
-    for (key, value) in known.chain(others) {
+    for (key, value) in ordered(members, &ORDER) {
         if key == "links" {
             out.push(summed_up(value));
         } else {
@@ -176,6 +173,12 @@ fn lines(status: &Value) -> Vec<Line> {
         }
     }
     out
+}
+
+/// Members in this order, and then the others.
+fn ordered<'a>(members: &'a [(Key, Value)], order: &'a [&str]) -> impl Iterator<Item = &'a (Key, Value)> {
+    let first = order.iter().filter_map(|name| members.iter().find(|(key, _)| key == name));
+    first.chain(members.iter().filter(|(key, _)| !order.contains(&key.as_str())))
 }
 
 fn summed_up(value: &Value) -> Line {
@@ -210,7 +213,10 @@ fn add(depth: usize, key: &str, value: &Value, out: &mut Vec<Line>) {
     let is_open = text.is_empty();
     out.push(Line { depth, label, text, bad: false });
     if is_open {
-        for (key, value) in members {
+        // That nothing is wrong needs no line.
+        let is_told =
+            |key: &str, value: &Value| !matches!(key, "reason" | "problem") || *value != Value::Null;
+        for (key, value) in ordered(members, &FIRST).filter(|(key, value)| is_told(key, value)) {
             add(depth + 1, key, value, out);
         }
     }

@@ -15,7 +15,7 @@ use crate::tui::ask::{Failed, Job, Purpose};
 use crate::tui::draw::{boxed, put};
 use crate::tui::line::Line;
 use crate::tui::look::{Role, cut};
-use crate::tui::table::{fit, width};
+use crate::tui::table::{count, fit, width};
 use crate::value::Value;
 use crate::words::{call_body, identifier, value};
 
@@ -344,7 +344,7 @@ impl Call {
         }
         let rest = outcome.lines.len().saturating_sub(top + room);
         if rest > 0 {
-            let text = format!(" {rest} more lines ");
+            let text = format!(" {} ", count(rest, "more line"));
             let last = area.height.saturating_sub(1);
             crate::tui::draw::put_right(frame, area, last, vec![Span::styled(text, look.style(Role::Hint))]);
         }
@@ -365,7 +365,7 @@ impl Call {
                 (format!("{}  Enter calls again", outcome.said), Role::Title)
             }
             Some(_) => ("j k scroll  y copies  Enter calls again".into(), Role::Hint),
-            None => ("Enter calls  Tab next field  Esc closes".into(), Role::Hint),
+            None => ("Enter calls  Tab next  Esc closes".into(), Role::Hint),
         }
     }
 }

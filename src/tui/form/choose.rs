@@ -15,7 +15,7 @@ use crate::tui::keys;
 use crate::tui::list::List;
 use crate::tui::look::{Role, cut};
 use crate::tui::model::Shown;
-use crate::tui::table::thousands;
+use crate::tui::table::{fit, thousands, width};
 use crate::value::Value;
 
 /// Functions that are offered.
@@ -67,16 +67,14 @@ impl Choose {
         let inside = boxed(frame, app, area, (app.form_width() + 2, lines), &look.clean(&self.title));
         let height = usize::from(inside.height).saturating_sub(1);
         let room = usize::from(inside.width);
+        let column =
+            self.items.iter().map(|(path, _)| width(&path.to_string())).max().unwrap_or(0).min(room / 2);
         let top = self.list.top(self.items.len(), height);
         for (line, (at, (path, text))) in (0..).zip(self.items.iter().enumerate().skip(top).take(height)) {
-            let path = look.clean(&path.to_string());
-            let text =
-                cut(&format!("  {}", look.clean(text)), room.saturating_sub(path.chars().count() + 1), more);
-            let spans = [
-                Span::styled(format!(" {path}"), look.style(Role::Key)),
-                Span::styled(text, look.style(Role::Dim)),
-            ];
-            put(frame, inside, line, spans.to_vec());
+            let path = fit(&look.clean(&path.to_string()), column, more);
+            let text = cut(&look.clean(text), room.saturating_sub(column + 3), more);
+            let path = Span::styled(format!(" {path}  "), look.style(Role::Key));
+            put(frame, inside, line, vec![path, Span::styled(text, look.style(Role::Dim))]);
             if at == self.list.cursor() {
                 paint(frame, inside, line, look.style(Role::Cursor));
             }

@@ -60,6 +60,25 @@ fn the_cursor_stays_on_its_router_while_others_come() {
 }
 
 #[test]
+fn a_router_is_found_by_its_id_or_address_as_it_is_typed() {
+    let mut stage = stage((80, 24));
+    stage.keys("j/10.0.0");
+    assert_eq!(stage.app.fleet.chosen(), "r2", "it's one itself");
+    stage.keys(".5");
+    assert_eq!(stage.app.fleet.chosen(), "r4");
+    stage.keys("<esc>");
+    assert_eq!(stage.app.fleet.chosen(), "r2");
+    stage.keys("/R");
+    stage.has("no router has that");
+    stage.keys("<backspace>r<enter>n");
+    assert_eq!(stage.app.fleet.chosen(), "r3");
+    stage.keys("nn");
+    assert_eq!(stage.app.fleet.chosen(), "r1", "around");
+    stage.keys("NN");
+    assert_eq!(stage.app.fleet.chosen(), "r3");
+}
+
+#[test]
 fn a_router_opens_at_one_of_its_roots() {
     let mut stage = stage((80, 24));
     stage.keys("<enter>");

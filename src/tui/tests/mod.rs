@@ -32,7 +32,7 @@ use crate::message::entry::{Entry, Origin};
 use crate::path::Path;
 use crate::store::{self, Ope, Store, Transaction};
 use crate::token::Tokens;
-use crate::value::Value;
+use crate::value::{Limits, Value};
 
 /// 12:00:00 on a day.
 const WALL: i64 = 1_764_590_400_000;
@@ -201,7 +201,7 @@ impl Stage {
 
     /// An answer comes that this server wouldn't give, and no other one about the same after it.
     pub(super) fn answer(&mut self, purpose: Purpose, json: &str) {
-        let outcome = Ok(Value::parse(json).unwrap());
+        let outcome = Ok(Value::parse_with(json, Limits::wrapped()).unwrap());
         self.take(Input::Reply(Reply { purpose, outcome }));
         // What is asked for already isn't asked for again.
         self.app.status.poll.is_due(u64::MAX);

@@ -50,8 +50,8 @@ fn a_real_server_is_shown_and_asked_again_after_a_while() {
     let mut stage = Stage::new((80, 24), &[("lan", "{}")]);
     stage.keys("5");
     stage.has("the server is well and takes writes");
-    stage.has("position                1");
+    stage.has("position         1");
     stage.put("lan.x", "1");
     stage.pass(2_500);
-    stage.has("position                2");
+    stage.has("position         2");
 }
