@@ -18,7 +18,7 @@ use super::ask::{Failed, Job, Purpose};
 use super::draw;
 use super::keys::Action;
 use super::model::{Kind, Shown};
-use super::pane::{Pane, Spans, frame_it, inside};
+use super::pane::{Pane, Spans, inside};
 use crate::api::route::{Page, Read, Route, Search};
 use crate::path::Path;
 use crate::value::Value;
@@ -265,10 +265,9 @@ impl App {
     pub(super) fn detail_draw(&self, frame: &mut Frame<'_>, area: Rect) {
         let title = self.look.clean(&self.detail.path.to_string());
         let room = usize::from(area.width).saturating_sub(4);
-        frame_it(frame, &self.look, area, &draw::tail(&title, room, self.look.glyphs.more));
-        let inside = inside(area);
-        let head = self.detail_lines(inside);
-        self.detail.pane.draw(frame, &self.look, inside, head.iter().chain(&self.detail.body));
+        let title = draw::tail(&title, room, self.look.glyphs.more);
+        let head = self.detail_lines(inside(area));
+        self.detail.pane.draw(frame, &self.look, (area, &title), head.iter().chain(&self.detail.body));
     }
 
     /// Copies the cursor's value, in full: it's asked for anew, once it's known to be small enough.

@@ -31,6 +31,7 @@ impl List {
 
     /// The first line that is shown, of so many on so many lines of the screen.
     pub fn top(&self, count: usize, height: usize) -> usize {
+        let height = height.max(1);
         let cursor = self.cursor.min(count.saturating_sub(1));
         let top = self.top.min(count.saturating_sub(height));
         top.clamp((cursor + 1).saturating_sub(height), cursor)
@@ -100,5 +101,17 @@ mod tests {
         assert_eq!((list.cursor(), list.top(7, 5)), (4, 2), "the same lines as before");
         list.keep(3);
         assert_eq!(list.cursor(), 2);
+        assert_eq!(List::at(9).top(10, 0), 9, "where there's no room at all");
+    }
+
+    #[test]
+    fn the_cursor_stays_where_it_is_on_the_screen_while_lines_come_above_it() {
+        let mut list = List::default();
+        list.act(Action::Down, 10, 5);
+        list.moved_to(2);
+        assert_eq!((list.cursor(), list.top(11, 5)), (2, 0), "the first line is still to be seen");
+        (0..5).for_each(|_| assert!(list.act(Action::Down, 11, 5)));
+        list.moved_to(9);
+        assert_eq!((list.cursor(), list.top(13, 5)), (9, 5));
     }
 }

@@ -43,26 +43,26 @@ impl Pane {
         true
     }
 
-    /// Draws as much as there's room for, and says where there's more.
+    /// Draws the title, and as much as there's room for; the title's line says where there's more.
     pub(super) fn draw<'a>(
         &self,
         frame: &mut Frame<'_>,
         look: &Look,
-        area: Rect,
+        (area, title): (Rect, &str),
         lines: impl Iterator<Item = &'a Spans>,
     ) {
-        let height = usize::from(area.height);
-        let rows = rows(lines, area.width, self.top + height);
+        frame_it(frame, look, area, title);
+        let inside = inside(area);
+        let height = usize::from(inside.height);
+        let rows = rows(lines, inside.width, self.top + height);
         // What is shown may have become shorter.
         let top = self.top.min(rows.len().saturating_sub(height));
         let more = rows.len() > top + height;
-        for (line, row) in (0..area.height).zip(rows.into_iter().skip(top)) {
-            put(frame, area, line, row);
+        for (line, row) in (0..inside.height).zip(rows.into_iter().skip(top)) {
+            put(frame, inside, line, row);
         }
         if more {
-            let text = format!(" {} ] more", look.glyphs.more);
-            let text = vec![Span::styled(text, look.style(Role::Hint))];
-            put_right(frame, area, area.height.saturating_sub(1), text);
+            put_right(frame, area, 0, vec![Span::styled(" ] more", look.style(Role::Hint))]);
         }
     }
 }
@@ -129,7 +129,7 @@ pub(super) fn inside(area: Rect) -> Rect {
 }
 
 /// Draws the title and the rule.
-pub(super) fn frame_it(frame: &mut Frame<'_>, look: &Look, area: Rect, title: &str) {
+fn frame_it(frame: &mut Frame<'_>, look: &Look, area: Rect, title: &str) {
     let (dim, more) = (look.style(Role::Dim), look.glyphs.more);
     let mut spans = Spans::new();
     if area.x > 0 {

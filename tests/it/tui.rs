@@ -45,7 +45,11 @@ impl Pane {
 
     fn tmux(&self, args: &[&str]) -> Output {
         let mut command = Command::new("tmux");
-        command.args(["-L", &self.name]).args(args).env("HOME", self.home.path()).env("TERM", "xterm-256color");
+        command
+            .args(["-L", &self.name])
+            .args(args)
+            .env("HOME", self.home.path())
+            .env("TERM", "xterm-256color");
         // A tmux in a tmux is another one.
         command.env_remove("TMUX").output().unwrap()
     }
@@ -133,7 +137,9 @@ fn the_screen_is_opened_searched_edited_rolled_back_and_left() {
     ok(&server, &["put", "lan.ip", "10.0.0.9", "--id", "bob"], "");
     pane.shows("10.0.0.9");
     pane.keys(&["c"]);
-    pane.until("a conflict", |screen| screen.contains("10.0.0.9") && screen.contains("theirs") && screen.contains("mine"));
+    pane.until("a conflict", |screen| {
+        screen.contains("10.0.0.9") && screen.contains("theirs") && screen.contains("mine")
+    });
     pane.keys(&["m"]);
     pane.keys(&["c"]);
     pane.shows("y/n");
@@ -199,7 +205,9 @@ fn a_command_is_run_and_a_size_changed_while_the_screen_is_open() {
     pane.shows("Keys (any other key closes this)");
     pane.keys(&["Escape"]);
     pane.tmux(&["resize-window", "-x", "60", "-y", "15"]);
-    pane.until("a narrower header", |screen| screen.lines().next().is_some_and(|line| line.starts_with(" 1 Tree  2  3")));
+    pane.until("a narrower header", |screen| {
+        screen.lines().next().is_some_and(|line| line.starts_with(" 1 Tree  2  3"))
+    });
     pane.tmux(&["resize-window", "-x", "30", "-y", "8"]);
     pane.shows("40x10 is needed");
     pane.keys(&["q"]);
@@ -222,7 +230,9 @@ fn without_colours_and_beyond_ascii_nothing_is_lost() {
     // 39 and 49 are the terminal's own colours.
     let rest = escapes.replace("\x1b[39m", "").replace("\x1b[49m", "");
     for colour in ["\x1b[3", "\x1b[4", "\x1b[9", "\x1b[10"] {
-        let coloured = rest.match_indices(colour).any(|(at, _)| rest[at + colour.len()..].starts_with(|c: char| c.is_ascii_digit()));
+        let coloured = rest
+            .match_indices(colour)
+            .any(|(at, _)| rest[at + colour.len()..].starts_with(|c: char| c.is_ascii_digit()));
         assert!(!coloured, "{rest:?}");
     }
 }

@@ -9,7 +9,7 @@ use super::{App, Past};
 use crate::tui::draw::{self, WIDE, paint, put};
 use crate::tui::keys::Action;
 use crate::tui::look::{Role, cut};
-use crate::tui::pane::{Spans, frame_it, inside};
+use crate::tui::pane::{Spans, inside};
 
 /// From this many lines on the list has a line with titles.
 const ROOMY: u16 = 8;
@@ -118,8 +118,7 @@ impl App {
         let places = self.history_places(area);
         self.history_list(frame, places.titles, places.list);
         let (title, lines) = self.history_shown();
-        frame_it(frame, &self.look, places.diff, &title);
-        self.history.pane.draw(frame, &self.look, inside(places.diff), lines.iter());
+        self.history.pane.draw(frame, &self.look, (places.diff, &title), lines.iter());
     }
 
     fn history_list(&self, frame: &mut Frame<'_>, titles: Rect, area: Rect) {

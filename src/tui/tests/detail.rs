@@ -84,7 +84,7 @@ fn it_follows_the_cursor_and_asks_only_once_that_stands_still() {
         assert!(!asked.iter().any(|purpose| matches!(purpose, Purpose::Detail(_))), "{asked:?}");
     }
     stage.pass(200);
-    stage.has("text  version 0  setup");
+    stage.has("text  version 2  bob");
 }
 
 #[test]
@@ -178,6 +178,8 @@ fn what_is_too_large_for_a_terminal_isnt_fetched_to_be_copied() {
     let many: Vec<String> = (0..1_500).map(|n| format!("\"k{n:04}\":{n}")).collect();
     stage.put("many", &format!("{{{}}}", many.join(",")));
     stage.put("long.text", &format!("\"{}\"", "x".repeat(70_000)));
+    // The roots are read again from time to time.
+    stage.pass(6_000);
     for path in ["many", "long.text"] {
         stage.keys(&format!("o{path}<enter>y"));
         stage.has(&format!("{path} is too large to be copied"));

@@ -192,7 +192,7 @@ fn a_state_that_was_replaced_is_shown_with_the_way_to_it() {
     stage.app.take(Input::Reply(Reply { purpose, outcome }), stage.now, 0);
     stage.has("[present, deleted]");
     asked(&mut stage, 'j');
-    stage.has("9  2026-11-22 17:30:00  bob  set aside; get it with --replaced 00000000000000ab-9");
+    stage.has("9  2026-11-22 17:30:00  bob  set aside; get it with --replaced 00000");
     stage.has("version 9, set aside");
     assert_eq!(asked(&mut stage, 'b').len(), 0);
     stage.has("tega get --replaced 00000000000000ab-9 lan");
