@@ -88,7 +88,7 @@ impl Filter {
 
 /// Lines that are kept.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub(super) struct Journal {
     lines: Lines,
     filter: Filter,
     list: List,

@@ -10,7 +10,7 @@ use super::ask::{Ask, Failed, Job, Lane, Purpose, Reply};
 use super::feed::{Feed, Link};
 use super::run_command;
 use crate::client::Server;
-use crate::client::http::{Answer, Client, Failure, Request, request_id};
+use crate::client::http::{Client, Failure, Request, request_id};
 use crate::client::live::{Event, Lost, Session};
 use crate::commit::TegaId;
 use crate::message::entry;
@@ -143,7 +143,13 @@ impl Worker {
         }
     }
 
-    fn call(&mut self, mut request: Request, body: Option<Value>) -> Result<Value, Failed> {
+    /// `unread`: what an answer means that can't be read.
+    fn call(
+        &mut self,
+        mut request: Request,
+        body: Option<Value>,
+        unread: fn(String) -> Failed,
+    ) -> Result<Value, Failed> {
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
         }
@@ -151,16 +157,10 @@ impl Worker {
         let answer = client.call(&request).map_err(failed)?;
         match answer.refusal() {
             Some(refusal) => Err(Failed::Refused(refusal)),
-            None => value(&answer),
+            None if answer.body.is_empty() => Ok(Value::Null),
+            None => answer.json().map_err(unread),
         }
     }
-}
-
-fn value(answer: &Answer) -> Result<Value, Failed> {
-    if answer.body.is_empty() {
-        return Ok(Value::Null);
-    }
-    answer.json().map_err(Failed::NotReached)
 }
 
 fn failed(failure: Failure) -> Failed {

@@ -82,7 +82,7 @@ enum Row {
 
 /// What is shown.
 #[derive(Debug, Default)]
-pub struct Sessions {
+pub(super) struct Sessions {
     /// Both answers.
     sessions: Option<Value>,
     channels: Option<Value>,

@@ -38,7 +38,7 @@ const FIRST: [&str; 6] = ["state", "reason", "up", "problem", "address", "versio
 
 /// What is shown.
 #[derive(Debug, Default)]
-pub struct Status {
+pub(super) struct Status {
     pub(super) answer: Option<Value>,
     /// Why the newest question has no answer.
     pub(super) failed: Option<String>,

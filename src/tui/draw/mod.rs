@@ -1,5 +1,6 @@
 //! The screen as a function of the state: where everything stands, and what frames it.
 
+mod fleet;
 mod rows;
 
 use ratatui::Frame;
@@ -8,7 +9,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Clear, Widget};
 
-pub use rows::{leaf_spans, role};
+pub(super) use fleet::lines_of_router;
+pub(super) use rows::{leaf_spans, role};
 
 use super::app::{App, SMALLEST, Screen, Session};
 use super::keys;

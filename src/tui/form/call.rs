@@ -52,7 +52,7 @@ struct Outcome {
 
 /// A call that is being filled in, under way, or answered.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     pub(super) path: Path,
     signature: Signature,
     /// One for each argument, and the line for more.

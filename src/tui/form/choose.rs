@@ -26,7 +26,7 @@ const PART: usize = 200;
 
 /// What is done with the one that is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// It's gone to.
     Go,
     /// It's called.
@@ -35,7 +35,7 @@ pub enum Then {
 
 /// A choice.
 #[derive(Debug)]
-pub struct Choose {
+pub(crate) struct Choose {
     title: String,
     /// Paths, and what is said of each: of a function, its text.
     items: Vec<(Path, String)>,
@@ -47,7 +47,7 @@ pub struct Choose {
 
 /// Where functions are looked for.
 #[derive(Debug)]
-pub struct Searching {
+pub(super) struct Searching {
     /// Whose.
     pub(super) id: String,
     /// Below these roots; the first one is being gone through.

@@ -34,7 +34,7 @@ use crate::words;
 
 /// The form that is open.
 #[derive(Debug)]
-pub enum Form {
+pub(super) enum Form {
     /// One of several things is chosen first.
     Choose(Choose),
     /// The text of this function is on its way.

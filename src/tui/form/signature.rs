@@ -4,28 +4,28 @@ use crate::words::identifier;
 
 /// `%OWNER.FUNC(a, b=3)`, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature {
+pub(super) struct Signature {
     /// Who serves it.
-    pub owner: String,
+    pub(super) owner: String,
     /// Its name and its arguments, as they stand there.
-    pub function: String,
-    pub parameters: Vec<Parameter>,
+    pub(super) function: String,
+    pub(super) parameters: Vec<Parameter>,
 }
 
 /// An argument that is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
+pub(super) struct Parameter {
     /// As it stands there, without the default: it may tell of a type too.
-    pub label: String,
+    pub(super) label: String,
     /// By which it may be given; `None`: only by its place.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// What it is where nothing is given, as it would be typed.
-    pub default: Option<String>,
+    pub(super) default: Option<String>,
 }
 
 impl Signature {
     /// Reads the text of a function. `None`: it isn't one.
-    pub fn parse(text: &str) -> Option<Signature> {
+    pub(super) fn parse(text: &str) -> Option<Signature> {
         let (owner, function) = text.strip_prefix('%')?.split_once('.')?;
         let (name, rest) = function.split_once('(').unwrap_or((function, ""));
         if owner.is_empty() || name.is_empty() {
@@ -67,7 +67,7 @@ fn literal(text: &str) -> String {
 }
 
 /// Words of a line: what stands in quotes or brackets is one.
-pub fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     parts(line, char::is_whitespace).into_iter().filter(|word| !word.is_empty()).collect()
 }
 
