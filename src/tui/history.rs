@@ -203,11 +203,7 @@ impl App {
             return;
         }
         match action {
-            Action::Close => {
-                if self.history.preview.take().is_none() && !std::mem::take(&mut self.history.whole) {
-                    self.show(Screen::Tree);
-                }
-            }
+            Action::Close => self.history_close(),
             Action::Pick => {
                 self.history.whole = !self.history.whole;
                 self.history.diff_at = self.history.diff_at.map(|_| self.now);
@@ -215,6 +211,13 @@ impl App {
             Action::Mark => self.history_mark(),
             Action::Rollback => self.rollback_begin(),
             _ => {}
+        }
+    }
+
+    /// Closes what is open: a preview, the differences alone, the history.
+    fn history_close(&mut self) {
+        if self.history.preview.take().is_none() && !std::mem::take(&mut self.history.whole) {
+            self.show(Screen::Tree);
         }
     }
 

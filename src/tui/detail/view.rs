@@ -137,7 +137,8 @@ pub(super) fn leaf(look: &Look, value: &Value) -> Vec<Spans> {
         Value::Object(_) | Value::List(_) => Cow::Owned(value.to_pretty()),
         _ => Cow::Owned(words::short(value)),
     };
-    let shown = text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default();
+    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let shown = text.get(..end).unwrap_or_default();
     let style = look.style(role(Shown::of(value).kind));
     let line = |line: &str| {
         let line = line.trim_end_matches('\r').replace('\t', TAB);

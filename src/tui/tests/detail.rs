@@ -53,8 +53,9 @@ fn the_smallest_screen_has_room_for_a_detail_which_is_scrolled() {
     stage.shows("detail_40x10");
     stage.keys("<ctrl-e><ctrl-e>]]");
     stage.has("Ask Alice before");
+    stage.lacks("text  version 2  bob");
     stage.keys("<ctrl-y>[[[");
-    stage.shows("detail_40x10");
+    stage.has("text  version 2  bob");
 }
 
 #[test]
