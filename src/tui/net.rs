@@ -131,12 +131,13 @@ impl Worker {
 
     pub(super) fn answer(&mut self, job: Job) -> Result<Value, Failed> {
         match job {
-            Job::Read(route) => self.call(Request::of(&route), None),
-            Job::Short(route, most) => self.call(Request::of(&route).at_most(most), None),
-            Job::Once(route, body) => self.call(Request::of(&route), body),
+            Job::Read(route) => self.call(Request::of(&route), None, Failed::NotReached),
+            Job::Short(route, most) => self.call(Request::of(&route).at_most(most), None, Failed::NotReached),
+            // It was answered, so that it happened or didn't: which, an answer that can't be read doesn't say.
+            Job::Once(route, body) => self.call(Request::of(&route), body, Failed::Unknown),
             Job::Write(route, body) => {
                 let id = request_id().map_err(|error| Failed::NotReached(error.to_string()))?;
-                self.call(Request::of(&route).once(&id), body)
+                self.call(Request::of(&route).once(&id), body, Failed::Unknown)
             }
             Job::Commit(ops) => commit(&self.who, &ops),
             Job::Run(words) => run_command::run(&self.who, &words),
