@@ -91,7 +91,7 @@ impl App {
             let text = "nothing was changed here; e E a d D r in the tree do that, c commits";
             return put(frame, area, 0, vec![Span::styled(text, self.look.style(Role::Dim))]);
         }
-        let summary = format!(" {}", self.pending.summary());
+        let summary = format!(" {}", self.pending.summary(area.width < 60));
         put(frame, area, 0, vec![Span::styled(summary, self.look.style(Role::Title))]);
         let area = Rect::new(area.x, area.y + 1, area.width, area.height.saturating_sub(1));
         let cursor = self.pending.list.cursor().min(self.pending.len() - 1);

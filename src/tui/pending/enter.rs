@@ -2,7 +2,7 @@
 
 use super::super::app::{App, Effect, Screen};
 use super::super::ask::Why;
-use super::super::line::MAX_LINE;
+use super::super::line::{Line, MAX_LINE};
 use super::super::look::cut;
 use super::super::prompt::{For, Question};
 use super::begin::Doing;
@@ -223,7 +223,7 @@ impl App {
             *kept = prompt.line.text();
         }
         *kind = kind.next(*had == Type::Any);
-        prompt.line = super::super::line::Line::new(&kind.offer(kept));
+        prompt.line = Line::new(&kind.offer(kept));
         self.pending_typed();
     }
 

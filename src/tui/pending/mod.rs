@@ -33,7 +33,7 @@ use crate::words;
 
 use begin::Doing;
 use diff::Diff;
-pub use typing::Typing;
+pub(super) use typing::Typing;
 
 /// Changes that may wait.
 const MAX_CHANGES: usize = 1_000;
@@ -150,7 +150,7 @@ impl Change {
 
 /// What was staged.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(super) struct Pending {
     changes: Vec<Arc<Change>>,
     /// How the list was before each step, the newest last.
     steps: Vec<Vec<Arc<Change>>>,
@@ -299,16 +299,19 @@ impl Pending {
         self.changes.iter().filter(|change| change.theirs.is_some()).count()
     }
 
-    /// `2 changes: 1 added, 1 deleted`
-    fn summary(&self) -> String {
+    /// `2 changes: 1 added, 1 deleted`, or, where there's little room, `2 changes: +1 -1`.
+    fn summary(&self, is_narrow: bool) -> String {
         let of = |sign: char| self.changes.iter().filter(|change| change.sign() == sign).count();
         let parts: Vec<String> = [('!', "in conflict"), ('+', "added"), ('~', "changed"), ('-', "deleted")]
             .into_iter()
-            .map(|(sign, what)| (of(sign), what))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
+            .filter(|(sign, _)| of(*sign) > 0)
+            .map(
+                |(sign, what)| {
+                    if is_narrow { format!("{sign}{}", of(sign)) } else { format!("{} {what}", of(sign)) }
+                },
+            )
             .collect();
-        format!("{}: {}", counted(self.changes.len()), parts.join(", "))
+        format!("{}: {}", counted(self.changes.len()), parts.join(if is_narrow { " " } else { ", " }))
     }
 
     #[cfg(test)]

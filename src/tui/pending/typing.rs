@@ -6,7 +6,7 @@ use crate::words;
 
 /// The type of what is being typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(in crate::tui) enum Type {
     /// Whatever it looks like, as on the command line: for what is new.
     Any,
     /// A string, whatever it looks like.
@@ -23,7 +23,7 @@ pub enum Type {
 
 /// What is being typed about a change.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Typing {
+pub(in crate::tui) enum Typing {
     /// Where something is to be put.
     Place(Why),
     /// A value.
