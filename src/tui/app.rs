@@ -25,7 +25,7 @@ use crate::commit::TegaId;
 const MESSAGE_TIME: u64 = 8_000;
 
 /// The smallest screen that something can be shown on: columns and lines.
-pub const SMALLEST: (u16, u16) = (40, 10);
+pub(super) const SMALLEST: (u16, u16) = (40, 10);
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub enum Effect {
 
 /// A line for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// What.
     pub text: String,
     /// It's a refusal or a failure.
@@ -118,7 +118,7 @@ pub struct Message {
 
 /// How the session with the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Session {
+pub(super) enum Session {
     /// Not yet up.
     Connecting,
     /// Up.

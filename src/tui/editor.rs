@@ -11,7 +11,7 @@ const MAX_TEXT: u64 = 1 << 20;
 
 /// Lets the user edit a text with `$VISUAL`, `$EDITOR` or `vi`. An error is why there's none; an editor that fails (`:cq`)
 /// means that nothing is wanted.
-pub fn edit(text: &str, extension: &str) -> Result<String, String> {
+pub(super) fn edit(text: &str, extension: &str) -> Result<String, String> {
     let dir = Scratch::new().map_err(|error| format!("no temporary file can be made: {error}"))?;
     let file = dir.0.join(format!("value.{extension}"));
     write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -11,10 +11,10 @@ use crate::value::Value;
 use crate::words;
 
 /// Paths that wait for a frame. Where more change, what is open is read again instead.
-pub const MAX_CHANGES: usize = 4_096;
+pub(super) const MAX_CHANGES: usize = 4_096;
 
 /// Lines for the journal that wait for a frame; older ones are left out, and counted.
-pub const MAX_NOTES: usize = 500;
+pub(super) const MAX_NOTES: usize = 500;
 
 /// The longest text of a line of the journal, in bytes.
 const MAX_NOTE: usize = 200;
@@ -92,7 +92,7 @@ struct Inner {
 
 /// Both ends of it: a handle, cheap to clone.
 #[derive(Clone, Default)]
-pub struct Feed(Arc<Mutex<Inner>>);
+pub(super) struct Feed(Arc<Mutex<Inner>>);
 
 impl Feed {
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -100,7 +100,7 @@ impl Feed {
     }
 
     /// Changes came.
-    pub fn changed(&self, entries: Vec<Entry>, time_ms: i64) {
+    pub(super) fn changed(&self, entries: Vec<Entry>, time_ms: i64) {
         let mut inner = self.inner();
         for entry in entries {
             inner.batch.count += 1;
@@ -110,24 +110,24 @@ impl Feed {
     }
 
     /// Changes came that can't be read, or were left out by the server.
-    pub fn missed(&self) {
+    pub(super) fn missed(&self) {
         self.inner().batch.missed = true;
     }
 
     /// A message came.
-    pub fn message(&self, channel: &str, who: &str, body: &Value, time_ms: i64) {
+    pub(super) fn message(&self, channel: &str, who: &str, body: &Value, time_ms: i64) {
         let said = body.get("message").unwrap_or(body);
         let (place, who, text) = (channel.to_string(), who.to_string(), cut(words::short(said)));
         self.inner().note(Note { time_ms, what: "message", place, who, text });
     }
 
     /// The session came up or broke.
-    pub fn link(&self, link: Link) {
+    pub(super) fn link(&self, link: Link) {
         self.inner().batch.link = Some(link);
     }
 
     /// Takes what there is.
-    pub fn take(&self) -> Batch {
+    pub(super) fn take(&self) -> Batch {
         let mut inner = self.inner();
         let mut numbered: Vec<(u64, Change)> = std::mem::take(&mut inner.changes).into_values().collect();
         let mut batch = std::mem::take(&mut inner.batch);

@@ -13,7 +13,7 @@ use crate::path::Path;
 use crate::value::Value;
 
 /// Matches that are held.
-pub const MAX_FOUND: usize = 10_000;
+pub(super) const MAX_FOUND: usize = 10_000;
 
 /// Matches that one part brings.
 const PART: usize = 200;
@@ -23,7 +23,7 @@ const PAUSE: u64 = 250;
 
 /// A node that was found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub(super) struct Found {
     /// Where.
     pub path: Path,
     /// What.
@@ -32,7 +32,7 @@ pub struct Found {
 
 /// The search.
 #[derive(Debug, Default)]
-pub struct Find {
+pub(super) struct Find {
     number: u32,
     text: String,
     regex: bool,

@@ -70,7 +70,7 @@ pub enum Action {
 
 /// Where a key means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// On every screen.
     Everywhere,
     /// On one.
@@ -78,7 +78,7 @@ pub enum Place {
 }
 
 /// A row of the table.
-pub struct KeyRow {
+pub(super) struct KeyRow {
     place: Place,
     keys: &'static [&'static str],
     action: Action,
@@ -101,7 +101,7 @@ const fn row(
 use Place::{Everywhere, On};
 
 /// All keys. Of two rows for one key, the one of the screen counts.
-pub const KEYS: &[KeyRow] = &[
+pub(super) const KEYS: &[KeyRow] = &[
     row(Everywhere, &["?", "f1"], Action::Help, "help", "this help"),
     row(
         Everywhere,
@@ -266,7 +266,7 @@ pub const KEYS: &[KeyRow] = &[
 ];
 
 /// A key by the name that the table has for it.
-pub fn name(key: KeyEvent) -> Option<String> {
+pub(super) fn name(key: KeyEvent) -> Option<String> {
     let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
     if key.modifiers.contains(KeyModifiers::ALT) {
         return None;
@@ -296,7 +296,7 @@ pub fn name(key: KeyEvent) -> Option<String> {
 }
 
 /// What a key asks for on a screen. `first`: the key of two that came before it.
-pub fn action(screen: Screen, first: Option<char>, key: KeyEvent) -> Option<Action> {
+pub(super) fn action(screen: Screen, first: Option<char>, key: KeyEvent) -> Option<Action> {
     let name = name(key)?;
     let name = first.map_or(name.clone(), |first| format!("{first}{name}"));
     let row = |place: Place| KEYS.iter().find(|row| row.place == place && row.keys.contains(&name.as_str()));
@@ -304,7 +304,7 @@ pub fn action(screen: Screen, first: Option<char>, key: KeyEvent) -> Option<Acti
 }
 
 /// Whether a key is the first of two.
-pub fn begins(screen: Screen, key: KeyEvent) -> Option<char> {
+pub(super) fn begins(screen: Screen, key: KeyEvent) -> Option<char> {
     let KeyCode::Char(c) = key.code else { return None };
     (screen == Screen::Tree && c == 'z' && key.modifiers.is_empty()).then_some(c)
 }
@@ -330,7 +330,7 @@ fn shown(keys: &[&str]) -> String {
 }
 
 /// `key what` for the footer, those of the screen first.
-pub fn footer(screen: Screen) -> Vec<(String, &'static str)> {
+pub(super) fn footer(screen: Screen) -> Vec<(String, &'static str)> {
     let of = |place: Place| KEYS.iter().filter(move |row| row.place == place && !row.short.is_empty());
     of(On(screen))
         .chain(of(Everywhere))
@@ -339,7 +339,7 @@ pub fn footer(screen: Screen) -> Vec<(String, &'static str)> {
 }
 
 /// The lines of the help: keys, and what they do; a title has no keys.
-pub fn help(screen: Screen) -> Vec<(String, String)> {
+pub(super) fn help(screen: Screen) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     for (place, title) in [(On(screen), screen.title()), (Everywhere, "Everywhere")] {
         lines.push((String::new(), title.to_string()));

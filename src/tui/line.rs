@@ -3,39 +3,39 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The longest line, in characters: a value that is longer is edited in an editor.
-pub const MAX_LINE: usize = 4096;
+pub(super) const MAX_LINE: usize = 4096;
 
 /// A line and where its cursor stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub(super) struct Line {
     text: Vec<char>,
     at: usize,
 }
 
 impl Line {
     /// A line with this text, the cursor at its end.
-    pub fn new(text: &str) -> Line {
+    pub(super) fn new(text: &str) -> Line {
         let text: Vec<char> = text.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
         Line { at: text.len(), text }
     }
 
     /// What was typed.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.text.iter().collect()
     }
 
     /// What stands before the cursor.
-    pub fn before(&self) -> String {
+    pub(super) fn before(&self) -> String {
         self.text.iter().take(self.at).collect()
     }
 
     /// Whether nothing was typed.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
     /// Adds a text where the cursor is; control characters, line ends among them, are left out.
-    pub fn insert(&mut self, text: &str) {
+    pub(super) fn insert(&mut self, text: &str) {
         for c in text.chars().filter(|c| !c.is_control()) {
             if self.text.len() < MAX_LINE {
                 self.text.insert(self.at, c);
@@ -45,14 +45,14 @@ impl Line {
     }
 
     /// Adds a text behind the cursor, which stays.
-    pub fn insert_behind(&mut self, text: &str) {
+    pub(super) fn insert_behind(&mut self, text: &str) {
         let at = self.at;
         self.insert(text);
         self.at = at;
     }
 
     /// Takes a key that edits. False: it's not one.
-    pub fn key(&mut self, key: KeyEvent) -> bool {
+    pub(super) fn key(&mut self, key: KeyEvent) -> bool {
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('a') if ctrl => self.at = 0,
@@ -106,7 +106,7 @@ impl Line {
     }
 
     /// The part that fits into so many columns, and the column of the cursor in it.
-    pub fn window(&self, columns: usize) -> (String, usize) {
+    pub(super) fn window(&self, columns: usize) -> (String, usize) {
         // One column is kept for the cursor behind the last character.
         let room = columns.saturating_sub(1).max(1);
         let from = self.at.saturating_sub(room);

@@ -4,25 +4,25 @@ use super::keys::Action;
 
 /// Where a list stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct List {
+pub(super) struct List {
     cursor: usize,
     top: usize,
 }
 
 impl List {
     /// With the cursor on this line.
-    pub fn at(cursor: usize) -> List {
+    pub(super) fn at(cursor: usize) -> List {
         List { cursor, top: cursor.saturating_sub(3) }
     }
 
     /// The line of the cursor.
-    pub fn cursor(&self) -> usize {
+    pub(super) fn cursor(&self) -> usize {
         self.cursor
     }
 
     /// Lines came or went above the cursor, which is on this one now: it stays where it is on the screen, unless the
     /// first line was to be seen.
-    pub fn moved_to(&mut self, cursor: usize) {
+    pub(super) fn moved_to(&mut self, cursor: usize) {
         if self.top > 0 {
             self.top = (self.top + cursor).saturating_sub(self.cursor);
         }
@@ -30,7 +30,7 @@ impl List {
     }
 
     /// The first line that is shown, of so many on so many lines of the screen.
-    pub fn top(&self, count: usize, height: usize) -> usize {
+    pub(super) fn top(&self, count: usize, height: usize) -> usize {
         let height = height.max(1);
         let cursor = self.cursor.min(count.saturating_sub(1));
         let top = self.top.min(count.saturating_sub(height));
@@ -38,23 +38,23 @@ impl List {
     }
 
     /// Puts the cursor on a line; the screen moves only where it must.
-    pub fn to(&mut self, cursor: usize, count: usize, height: usize) {
+    pub(super) fn to(&mut self, cursor: usize, count: usize, height: usize) {
         self.cursor = cursor.min(count.saturating_sub(1));
         self.top = self.top(count, height);
     }
 
     /// There are so many lines now.
-    pub fn keep(&mut self, count: usize) {
+    pub(super) fn keep(&mut self, count: usize) {
         self.cursor = self.cursor.min(count.saturating_sub(1));
     }
 
     /// So many lines went at the beginning: the cursor stays on its line as long as that is there.
-    pub fn shift(&mut self, gone: usize) {
+    pub(super) fn shift(&mut self, gone: usize) {
         (self.cursor, self.top) = (self.cursor.saturating_sub(gone), self.top.saturating_sub(gone));
     }
 
     /// Moves. False: the action isn't a move.
-    pub fn act(&mut self, action: Action, count: usize, height: usize) -> bool {
+    pub(super) fn act(&mut self, action: Action, count: usize, height: usize) -> bool {
         let last = count.saturating_sub(1);
         let page = height.saturating_sub(1).max(1);
         self.cursor = match action {

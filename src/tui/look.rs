@@ -147,7 +147,7 @@ fn is_format(c: char) -> bool {
 }
 
 /// The first columns of a text, with a mark where it was cut.
-pub fn cut(text: &str, columns: usize, more: char) -> String {
+pub(super) fn cut(text: &str, columns: usize, more: char) -> String {
     let width = |c: char| ratatui::text::Span::raw(c.to_string()).width();
     let whole: usize = ratatui::text::Span::raw(text).width();
     if whole <= columns {

@@ -29,7 +29,7 @@ const REPEATS: usize = 3;
 
 /// Who asks.
 #[derive(Clone)]
-pub struct Who {
+pub(super) struct Who {
     /// The server.
     pub server: Server,
     /// The tega ID that changes are made under.
@@ -39,7 +39,7 @@ pub struct Who {
 }
 
 /// The threads, seen from the screen's.
-pub struct Net {
+pub(super) struct Net {
     lanes: HashMap<u8, SyncSender<Ask>>,
     replies: Receiver<Reply>,
     search: Arc<AtomicU32>,
@@ -48,7 +48,7 @@ pub struct Net {
 
 impl Net {
     /// Starts them. The session's thread tells `feed`.
-    pub fn start(who: &Who, feed: Feed) -> std::io::Result<Net> {
+    pub(super) fn start(who: &Who, feed: Feed) -> std::io::Result<Net> {
         let (sender, replies) = channel();
         let search = Arc::new(AtomicU32::new(0));
         let mut lanes = HashMap::new();
@@ -65,7 +65,7 @@ impl Net {
     }
 
     /// Asks. Where too much waits already, the answer is that nothing happened.
-    pub fn ask(&mut self, ask: Ask) -> Option<Reply> {
+    pub(super) fn ask(&mut self, ask: Ask) -> Option<Reply> {
         if let Purpose::Search(number) = ask.purpose {
             self.search.store(number, Ordering::Relaxed);
         }
@@ -83,7 +83,7 @@ impl Net {
     }
 
     /// An answer that came.
-    pub fn reply(&mut self) -> Option<Reply> {
+    pub(super) fn reply(&mut self) -> Option<Reply> {
         match self.replies.try_recv() {
             Ok(reply) => {
                 self.open = self.open.saturating_sub(1);
@@ -94,7 +94,7 @@ impl Net {
     }
 
     /// Whether answers are waited for.
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.open > 0
     }
 }
@@ -254,7 +254,7 @@ fn follow(mut session: Session, feed: &Feed) -> String {
 }
 
 /// Milliseconds of the wall clock, for people.
-pub fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

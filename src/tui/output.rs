@@ -37,7 +37,7 @@ pub struct Verb {
 
 /// What the last command printed, and what was typed before.
 #[derive(Debug, Default)]
-pub struct Output {
+pub(super) struct Output {
     earlier: VecDeque<String>,
     /// The command that was run last.
     command: String,

@@ -15,7 +15,7 @@ const MAX_OFFERED: usize = 64;
 
 /// What a line is typed for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum For {
+pub(super) enum For {
     /// A path to go to.
     GoTo,
     /// What to find; as a regex or not.
@@ -34,7 +34,7 @@ pub enum For {
 
 /// What a yes does.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Question {
+pub(super) enum Question {
     /// End, although changes aren't committed.
     Quit,
     /// Commit what was staged.
@@ -49,7 +49,7 @@ pub enum Question {
 
 /// The line and what it's for.
 #[derive(Clone, Debug)]
-pub struct Prompt {
+pub(super) struct Prompt {
     pub(super) what: For,
     pub(super) label: String,
     pub(super) line: Line,
@@ -64,7 +64,7 @@ pub struct Prompt {
 
 impl Prompt {
     /// An empty line for this, or one with something to begin with.
-    pub fn new(what: For, label: impl Into<String>, text: &str) -> Prompt {
+    pub(super) fn new(what: For, label: impl Into<String>, text: &str) -> Prompt {
         Prompt {
             what,
             label: label.into(),

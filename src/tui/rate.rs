@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 /// Seconds that are shown.
-pub const SECONDS: usize = 20;
+pub(super) const SECONDS: usize = 20;
 
 /// Changes in each of the last seconds, the newest last.
 #[derive(Clone, Debug, Default)]
-pub struct Rate {
+pub(super) struct Rate {
     seconds: VecDeque<usize>,
     now: usize,
     second: u64,
@@ -15,12 +15,12 @@ pub struct Rate {
 
 impl Rate {
     /// So many changes came.
-    pub fn add(&mut self, count: usize) {
+    pub(super) fn add(&mut self, count: usize) {
         self.now += count;
     }
 
     /// The time is this, in milliseconds.
-    pub fn tick(&mut self, now: u64) {
+    pub(super) fn tick(&mut self, now: u64) {
         let second = now / 1_000;
         // After a long sleep nothing of before is shown.
         if second.saturating_sub(self.second) > SECONDS as u64 {
@@ -37,17 +37,17 @@ impl Rate {
     }
 
     /// Changes in the last whole second.
-    pub fn last(&self) -> usize {
+    pub(super) fn last(&self) -> usize {
         self.seconds.back().copied().unwrap_or(0)
     }
 
     /// Whether there's something to be seen that moves.
-    pub fn is_moving(&self) -> bool {
+    pub(super) fn is_moving(&self) -> bool {
         self.now > 0 || self.seconds.iter().any(|count| *count > 0)
     }
 
     /// A bar for each second, from the lowest to the highest; a space for none.
-    pub fn bars(&self, bars: [char; 8]) -> String {
+    pub(super) fn bars(&self, bars: [char; 8]) -> String {
         let most = self.seconds.iter().copied().max().unwrap_or(0).max(1);
         let empty = SECONDS - self.seconds.len().min(SECONDS);
         let bar = |count: &usize| match count {

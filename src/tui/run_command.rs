@@ -17,7 +17,7 @@ const MAX_OUTPUT: u64 = 512 << 10;
 const TIME: Duration = Duration::from_secs(60);
 
 /// Runs it: `{"exit":0,"out":"…","err":"…"}`.
-pub fn run(who: &Who, words: &[String]) -> Result<Value, Failed> {
+pub(super) fn run(who: &Who, words: &[String]) -> Result<Value, Failed> {
     let program =
         std::env::current_exe().map_err(|error| Failed::NotReached(format!("this program: {error}")))?;
     run_program(Command::new(program), who, words, TIME)

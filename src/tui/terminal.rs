@@ -19,7 +19,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Counts what is written to it.
 #[derive(Debug)]
-pub struct Counted {
+pub(super) struct Counted {
     out: io::BufWriter<Stdout>,
 }
 
@@ -27,7 +27,7 @@ pub struct Counted {
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
 
 /// Bytes that were written since the start, modulo 2³².
-pub fn written() -> u32 {
+pub(super) fn written() -> u32 {
     WRITTEN.load(Ordering::Relaxed)
 }
 
@@ -44,7 +44,7 @@ impl Write for Counted {
 }
 
 /// The terminal while it's ours.
-pub struct Screen {
+pub(super) struct Screen {
     /// What is drawn on.
     pub terminal: Terminal<CrosstermBackend<Counted>>,
     mouse: bool,
@@ -52,7 +52,7 @@ pub struct Screen {
 
 impl Screen {
     /// Takes the terminal.
-    pub fn take(mouse: bool) -> io::Result<Screen> {
+    pub(super) fn take(mouse: bool) -> io::Result<Screen> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let next = std::panic::take_hook();
@@ -75,7 +75,7 @@ impl Screen {
     }
 
     /// Gives the terminal to somebody else for a while, and takes it again.
-    pub fn lend<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+    pub(super) fn lend<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
         give_back();
         let outcome = work();
         enter(self.mouse)?;
@@ -84,7 +84,7 @@ impl Screen {
     }
 
     /// Puts a text into the clipboard of the machine that the terminal runs on (OSC 52), over SSH as well.
-    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn copy(&mut self, text: &str) -> io::Result<()> {
         let out = self.terminal.backend_mut();
         write!(out, "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
         io::Write::flush(out)
@@ -110,7 +110,7 @@ fn enter(mouse: bool) -> io::Result<()> {
 }
 
 /// Gives the terminal back, if it's ours. That it's gone is nothing that could be told to anyone.
-pub fn give_back() {
+pub(super) fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(
             io::stdout(),

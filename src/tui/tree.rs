@@ -13,7 +13,7 @@ use crate::path::Path;
 use crate::value::Value;
 
 /// Milliseconds that a change glows.
-pub const GLOW: u64 = 1_200;
+pub(super) const GLOW: u64 = 1_200;
 
 /// Milliseconds between two looks at the counts of folded containers.
 const STALE_EVERY: u64 = 1_000;
@@ -23,7 +23,7 @@ const ROOTS_EVERY: u64 = 5_000;
 
 /// The tree's own state.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(super) struct Tree {
     /// As much of the tree as is unfolded.
     pub model: Model,
     /// The node that the cursor is on; the top: none yet.

@@ -17,11 +17,11 @@ use super::keys;
 use super::look::{Role, cut};
 
 /// From this width on the detail stands beside the tree, below it the detail is beneath.
-pub const WIDE: u16 = 100;
+pub(super) const WIDE: u16 = 100;
 
 /// Where everything stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Areas {
+pub(super) struct Areas {
     /// Screens and server.
     pub header: Rect,
     /// Where one is, and how much changes.
@@ -39,7 +39,7 @@ pub struct Areas {
 }
 
 /// Where everything stands now.
-pub fn areas(app: &App) -> Areas {
+pub(super) fn areas(app: &App) -> Areas {
     let (width, height) = app.size;
     let line = |y: u16, lines: u16| Rect::new(0, y, width, lines);
     let banner = u16::from(matches!(app.session, Session::Cut(..)));
@@ -61,7 +61,7 @@ pub fn areas(app: &App) -> Areas {
 }
 
 /// Draws everything.
-pub fn draw(frame: &mut Frame<'_>, app: &App) {
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App) {
     let (width, height) = app.size;
     if width < SMALLEST.0 || height < SMALLEST.1 {
         let text = format!("{}x{} is needed, {width}x{height} is here", SMALLEST.0, SMALLEST.1);
@@ -98,14 +98,14 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
 }
 
 /// Writes spans on a line of an area, cut at its right end.
-pub fn put(frame: &mut Frame<'_>, area: Rect, line: u16, spans: Vec<Span<'_>>) {
+pub(super) fn put(frame: &mut Frame<'_>, area: Rect, line: u16, spans: Vec<Span<'_>>) {
     if line < area.height {
         Text::from(spans).render(Rect::new(area.x, area.y + line, area.width, 1), frame.buffer_mut());
     }
 }
 
 /// Writes spans at the right end of a line.
-pub fn put_right(frame: &mut Frame<'_>, area: Rect, line: u16, spans: Vec<Span<'_>>) {
+pub(super) fn put_right(frame: &mut Frame<'_>, area: Rect, line: u16, spans: Vec<Span<'_>>) {
     let width: usize = spans.iter().map(Span::width).sum();
     let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);
     if line < area.height {
@@ -115,14 +115,20 @@ pub fn put_right(frame: &mut Frame<'_>, area: Rect, line: u16, spans: Vec<Span<'
 }
 
 /// Gives a whole line a style.
-pub fn paint(frame: &mut Frame<'_>, area: Rect, line: u16, style: Style) {
+pub(super) fn paint(frame: &mut Frame<'_>, area: Rect, line: u16, style: Style) {
     if line < area.height {
         frame.buffer_mut().set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
     }
 }
 
 /// A box over an area: as large as this, in the middle, empty, with a title. What is inside of it.
-pub fn boxed(frame: &mut Frame<'_>, app: &App, area: Rect, (width, height): (u16, u16), title: &str) -> Rect {
+pub(super) fn boxed(
+    frame: &mut Frame<'_>,
+    app: &App,
+    area: Rect,
+    (width, height): (u16, u16),
+    title: &str,
+) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
     let place =
         Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
@@ -169,7 +175,7 @@ fn tabs(app: &App) -> Vec<(u16, String, Screen)> {
 }
 
 /// The screen of the tab at a place.
-pub fn tab_at(app: &App, column: u16, row: u16) -> Option<Screen> {
+pub(super) fn tab_at(app: &App, column: u16, row: u16) -> Option<Screen> {
     if row != 0 {
         return None;
     }
@@ -225,7 +231,7 @@ fn crumbs(frame: &mut Frame<'_>, app: &App, area: Rect) {
 }
 
 /// The last columns of a text, with a mark where it was cut.
-pub fn tail(text: &str, columns: usize, more: char) -> String {
+pub(super) fn tail(text: &str, columns: usize, more: char) -> String {
     let count = text.chars().count();
     if count <= columns {
         return text.to_string();
@@ -243,7 +249,7 @@ fn banner(frame: &mut Frame<'_>, app: &App, area: Rect) {
 }
 
 /// Hours, minutes and seconds of a time of the wall clock, in UTC.
-pub fn clock(ms: i64) -> String {
+pub(super) fn clock(ms: i64) -> String {
     let seconds = ms.div_euclid(1_000).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -136,7 +136,7 @@ fn root_markers(look: &Look, root: &RootInfo) -> Vec<Span<'static>> {
 }
 
 /// How a value of this kind looks.
-pub fn role(kind: Kind) -> Role {
+pub(crate) fn role(kind: Kind) -> Role {
     match kind {
         Kind::Container => Role::Count,
         Kind::Null => Role::Null,
@@ -148,7 +148,7 @@ pub fn role(kind: Kind) -> Role {
 }
 
 /// A leaf's value.
-pub fn leaf_spans(look: &Look, shown: &Shown) -> Vec<Span<'static>> {
+pub(crate) fn leaf_spans(look: &Look, shown: &Shown) -> Vec<Span<'static>> {
     if shown.kind == Kind::Container {
         return vec![Span::styled(format!("{{{}}}", shown.count), look.style(Role::Count))];
     }

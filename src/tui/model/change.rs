@@ -8,7 +8,7 @@ use crate::tui::feed::Change;
 
 impl Model {
     /// Applies a change. `now`: milliseconds of the screen's clock.
-    pub fn apply(&mut self, change: &Change, now: u64) {
+    pub(crate) fn apply(&mut self, change: &Change, now: u64) {
         let keys = change.path.keys();
         let Some((name, above)) = keys.split_last() else { return self.read_again() };
         let stamp = u32::try_from(now.max(1)).unwrap_or(u32::MAX);
@@ -107,7 +107,7 @@ impl Model {
     }
 
     /// Something was changed at a path, and no notification tells it: it's read again, as far as it's shown.
-    pub fn touched(&mut self, path: &Path) {
+    pub(crate) fn touched(&mut self, path: &Path) {
         let Some(mut parent) = path.parent() else { return };
         while self.open_at(&parent).is_none() {
             let Some(above) = parent.parent() else { return };

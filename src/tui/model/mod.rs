@@ -14,20 +14,20 @@ mod row;
 
 use std::collections::VecDeque;
 
-pub use open::Open;
-pub use row::{Kind, RootInfo, Row, Shown};
+pub(super) use open::Open;
+pub(super) use row::{Kind, RootInfo, Row, Shown};
 
 use crate::path::{Key, Path};
 use crate::value::Value;
 
 /// Rows that are held. About 80 bytes each, and what text is longer than 23.
-pub const MAX_ROWS: usize = 100_000;
+pub(super) const MAX_ROWS: usize = 100_000;
 
 /// Rows of the first page of a container: a screen full.
-pub const FIRST_PAGE: usize = 100;
+pub(super) const FIRST_PAGE: usize = 100;
 
 /// Rows of each further page.
-pub const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
 /// Pages that are asked for at once.
 const AT_ONCE: usize = 2;
@@ -43,7 +43,7 @@ const READ_EVERY: u64 = 300;
 
 /// A page to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Of which container.
     pub path: Path,
     /// Behind this key.
@@ -54,7 +54,7 @@ pub struct Wanted {
 
 /// The tree as it's unfolded.
 #[derive(Debug)]
-pub struct Model {
+pub(super) struct Model {
     top: Open,
     rows: usize,
     wanted: VecDeque<Path>,
@@ -85,7 +85,7 @@ impl Default for Model {
 
 impl Model {
     /// Lines of the tree.
-    pub fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         self.top.height
     }
 
@@ -96,17 +96,17 @@ impl Model {
     }
 
     /// Whether the roots are known.
-    pub fn is_loaded(&self) -> bool {
+    pub(super) fn is_loaded(&self) -> bool {
         self.top.complete || !self.top.rows.is_empty()
     }
 
     /// Whether the limit of rows was met since this was asked.
-    pub fn take_full(&mut self) -> bool {
+    pub(super) fn take_full(&mut self) -> bool {
         std::mem::take(&mut self.full)
     }
 
     /// What is open at a path.
-    pub fn open_at(&self, path: &Path) -> Option<&Open> {
+    pub(super) fn open_at(&self, path: &Path) -> Option<&Open> {
         path.keys().iter().try_fold(&self.top, |open, key| open.row(key)?.open())
     }
 
@@ -115,13 +115,13 @@ impl Model {
     }
 
     /// The row of a node.
-    pub fn row(&self, path: &Path) -> Option<&Row> {
+    pub(super) fn row(&self, path: &Path) -> Option<&Row> {
         let (name, above) = path.keys().split_last()?;
         above.iter().try_fold(&self.top, |open, key| open.row(key)?.open())?.row(name)
     }
 
     /// The line of a node.
-    pub fn line_of(&self, path: &Path) -> Option<usize> {
+    pub(super) fn line_of(&self, path: &Path) -> Option<usize> {
         let mut line = 0;
         let mut open = &self.top;
         for (at, key) in path.keys().iter().enumerate() {
@@ -136,20 +136,20 @@ impl Model {
     }
 
     /// The node of a line.
-    pub fn path_at(&self, line: usize) -> Option<Path> {
+    pub(super) fn path_at(&self, line: usize) -> Option<Path> {
         let mut found = None;
         self.visit(line, 1, |keys, _| found = Some(Path::from_checked(keys.to_vec())));
         found
     }
 
     /// Shows so many lines from one on: the keys down to each row, and the row.
-    pub fn visit(&self, from: usize, lines: usize, mut show: impl FnMut(&[Key], &Row)) {
+    pub(super) fn visit(&self, from: usize, lines: usize, mut show: impl FnMut(&[Key], &Row)) {
         let (mut skip, mut left) = (from, lines);
         self.top.visit(&mut Vec::new(), &mut skip, &mut left, &mut show);
     }
 
     /// Unfolds a container. False: it's none, or too much is open.
-    pub fn unfold(&mut self, path: &Path) -> bool {
+    pub(super) fn unfold(&mut self, path: &Path) -> bool {
         if self.rows >= MAX_ROWS {
             self.full = true;
             return false;
@@ -166,7 +166,7 @@ impl Model {
     }
 
     /// Unfolds everything below a path, so many levels deep, as it comes.
-    pub fn unfold_to(&mut self, path: &Path, levels: usize) {
+    pub(super) fn unfold_to(&mut self, path: &Path, levels: usize) {
         self.unfold = Some((path.clone(), path.len() + levels));
         if !path.is_empty() && !self.unfold(path) {
             return;
@@ -199,7 +199,7 @@ impl Model {
     }
 
     /// Folds a container.
-    pub fn fold(&mut self, path: &Path) {
+    pub(super) fn fold(&mut self, path: &Path) {
         if self.unfold.as_ref().is_some_and(|(below, _)| below.contains(path) || path.contains(below)) {
             self.unfold = None;
         }
@@ -213,7 +213,7 @@ impl Model {
     }
 
     /// Folds everything.
-    pub fn fold_all(&mut self) {
+    pub(super) fn fold_all(&mut self) {
         let open = |row: &&Row| row.open().is_some();
         let keys: Vec<Key> = self.top.rows.iter().filter(open).map(|row| row.key.clone()).collect();
         keys.into_iter().for_each(|key| self.fold(&Path::from_checked(vec![key])));
@@ -242,21 +242,21 @@ impl Model {
     }
 
     /// Everything that is open is read again.
-    pub fn read_again(&mut self) {
+    pub(super) fn read_again(&mut self) {
         let mut all = Vec::new();
         self.top.each_open(&mut Vec::new(), &mut |keys| all.push(Path::from_checked(keys.to_vec())));
         all.into_iter().for_each(|path| self.want(path));
     }
 
     /// The roots are read again: what replicas lack isn't told by notifications.
-    pub fn roots_again(&mut self) {
+    pub(super) fn roots_again(&mut self) {
         if self.top.complete {
             self.want(Path::TOP);
         }
     }
 
     /// The pages to be asked for now.
-    pub fn to_ask(&mut self, now: u64) -> Vec<Wanted> {
+    pub(super) fn to_ask(&mut self, now: u64) -> Vec<Wanted> {
         let mut out = Vec::new();
         let mut later = VecDeque::new();
         while self.asked < AT_ONCE {
@@ -276,12 +276,12 @@ impl Model {
     }
 
     /// Folded containers whose rows are to be asked for.
-    pub fn stale_rows(&mut self) -> Vec<Path> {
+    pub(super) fn stale_rows(&mut self) -> Vec<Path> {
         std::mem::take(&mut self.stale)
     }
 
     /// A page came.
-    pub fn page(&mut self, path: &Path, after: Option<&Key>, page: &Value, now: u64) {
+    pub(super) fn page(&mut self, path: &Path, after: Option<&Key>, page: &Value, now: u64) {
         self.asked = self.asked.saturating_sub(1);
         let position = page.get("position").and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
         let more = page.get("more").and_then(Value::as_bool) == Some(true);
@@ -325,7 +325,7 @@ impl Model {
     }
 
     /// A container's own row came.
-    pub fn own_row(&mut self, path: &Path, page: &Value) {
+    pub(super) fn own_row(&mut self, path: &Path, page: &Value) {
         let number = |name| page.get(name).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
         let Some((name, above)) = path.keys().split_last() else { return };
         let above = Path::from_checked(above.to_vec());
@@ -337,7 +337,7 @@ impl Model {
     }
 
     /// A page didn't come. `gone`: there's no such container any more.
-    pub fn no_page(&mut self, path: &Path, gone: bool) {
+    pub(super) fn no_page(&mut self, path: &Path, gone: bool) {
         self.asked = self.asked.saturating_sub(1);
         if let Some(open) = self.open_mut(path) {
             open.failed();

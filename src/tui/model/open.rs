@@ -11,7 +11,7 @@ const MAX_BUFFERED: usize = 1_000;
 
 /// The rows of one container.
 #[derive(Debug, Default)]
-pub struct Open {
+pub(crate) struct Open {
     pub(super) rows: Vec<Row>,
     /// All rows were read once.
     pub complete: bool,
@@ -54,7 +54,7 @@ impl Open {
     }
 
     /// The row of a key.
-    pub fn row(&self, key: &str) -> Option<&Row> {
+    pub(crate) fn row(&self, key: &str) -> Option<&Row> {
         self.rows.get(self.find(key).ok()?)
     }
 
@@ -64,12 +64,12 @@ impl Open {
     }
 
     /// Its rows.
-    pub fn rows(&self) -> &[Row] {
+    pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
     }
 
     /// Whether it's being read for the first time.
-    pub fn is_loading(&self) -> bool {
+    pub(crate) fn is_loading(&self) -> bool {
         !self.complete
     }
 

@@ -91,7 +91,7 @@ impl Shown {
 
 /// What is known of a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RootInfo {
+pub(crate) struct RootInfo {
     /// The tega ID of its home; empty: unknown.
     pub home: Box<str>,
     /// This server is its home.
@@ -112,7 +112,7 @@ struct Extra {
 
 /// A row.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// Its name.
     pub key: Key,
     /// What it is.
@@ -126,13 +126,13 @@ pub struct Row {
 
 impl Row {
     /// A row without anything below.
-    pub fn new(key: Key, shown: Shown, version: Option<u64>, owner: Option<Box<str>>) -> Row {
+    pub(crate) fn new(key: Key, shown: Shown, version: Option<u64>, owner: Option<Box<str>>) -> Row {
         let extra = owner.map(|owner| Box::new(Extra { owner: Some(owner), ..Extra::default() }));
         Row { key, shown, version, changed: 0, extra }
     }
 
     /// A row as the server lists it.
-    pub fn read(row: &Value) -> Option<Row> {
+    pub(crate) fn read(row: &Value) -> Option<Row> {
         let text = |name| row.get(name).and_then(Value::as_str);
         let number = |name| row.get(name).and_then(Value::as_int).and_then(|n| u64::try_from(n).ok());
         let mut read =
@@ -150,22 +150,22 @@ impl Row {
     }
 
     /// Lines that it takes with all that is open below it.
-    pub fn height(&self) -> usize {
+    pub(crate) fn height(&self) -> usize {
         1 + self.open().map_or(0, |open| open.height)
     }
 
     /// Whose ephemeral node it is.
-    pub fn owner(&self) -> Option<&str> {
+    pub(crate) fn owner(&self) -> Option<&str> {
         self.extra.as_ref()?.owner.as_deref()
     }
 
     /// What is known of it as a root.
-    pub fn root(&self) -> Option<&RootInfo> {
+    pub(crate) fn root(&self) -> Option<&RootInfo> {
         self.extra.as_ref()?.root.as_ref()
     }
 
     /// What is open below it.
-    pub fn open(&self) -> Option<&Open> {
+    pub(crate) fn open(&self) -> Option<&Open> {
         self.extra.as_ref()?.open.as_ref()
     }
 
