@@ -9,7 +9,6 @@ use super::app::Screen;
 
 /// Everything that a key can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table below says what each one does")]
 pub enum Action {
     Quit,
     Help,

@@ -7,7 +7,6 @@ use ratatui::style::{Color, Modifier, Style};
 
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Role {
     Plain,
     Dim,
@@ -32,7 +31,6 @@ pub enum Role {
 
 /// Characters that ASCII doesn't have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Glyphs {
     pub folded: &'static str,
     pub unfolded: &'static str,

@@ -70,14 +70,16 @@ impl Net {
             self.search.store(number, Ordering::Relaxed);
         }
         let purpose = ask.purpose.clone();
-        let sent = self.lanes.get(&(purpose.lane() as u8)).map(|lane| lane.try_send(ask));
-        let why = match sent {
-            Some(Ok(())) => {
-                self.open += 1;
-                return None;
-            }
-            Some(Err(TrySendError::Full(_))) => "too many questions wait for the server",
-            _ => "the thread that asks the server is gone",
+        let why = match self.lanes.get(&(purpose.lane() as u8)) {
+            None => "the thread that asks the server is gone",
+            Some(lane) => match lane.try_send(ask) {
+                Ok(()) => {
+                    self.open += 1;
+                    return None;
+                }
+                Err(TrySendError::Full(_)) => "too many questions wait for the server",
+                Err(TrySendError::Disconnected(_)) => "the thread that asks the server is gone",
+            },
         };
         Some(Reply { purpose, outcome: Err(Failed::NotReached(why.into())) })
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Stdout, Write};
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -17,36 +17,10 @@ use ratatui::crossterm::{cursor, execute};
 /// Whether the terminal is ours now: so that a panic and the end don't both give it back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Counts what is written to it.
-#[derive(Debug)]
-pub(super) struct Counted {
-    out: io::BufWriter<Stdout>,
-}
-
-/// Bytes that were written since the start, modulo 2³².
-static WRITTEN: AtomicU32 = AtomicU32::new(0);
-
-/// Bytes that were written since the start, modulo 2³².
-pub(super) fn written() -> u32 {
-    WRITTEN.load(Ordering::Relaxed)
-}
-
-impl Write for Counted {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(buf)?;
-        WRITTEN.fetch_add(u32::try_from(count).unwrap_or(0), Ordering::Relaxed);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 /// The terminal while it's ours.
 pub(super) struct Screen {
     /// What is drawn on.
-    pub terminal: Terminal<CrosstermBackend<Counted>>,
+    pub terminal: Terminal<CrosstermBackend<io::BufWriter<Stdout>>>,
     mouse: bool,
 }
 
@@ -63,7 +37,8 @@ impl Screen {
             }));
         });
         enter(mouse)?;
-        let out = Counted { out: io::BufWriter::with_capacity(16 << 10, io::stdout()) };
+        // A frame in as few writes as may be.
+        let out = io::BufWriter::with_capacity(16 << 10, io::stdout());
         let terminal = match Terminal::new(CrosstermBackend::new(out)) {
             Ok(terminal) => terminal,
             Err(error) => {

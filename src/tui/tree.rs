@@ -60,7 +60,7 @@ impl Tree {
     }
 
     /// Puts the cursor on a line.
-    fn to_line(&mut self, line: usize, height: usize) {
+    fn set_line(&mut self, line: usize, height: usize) {
         let last = self.model.height().saturating_sub(1);
         let (old, line) = (self.line, line.min(last));
         if let Some(path) = self.model.path_at(line) {
@@ -107,7 +107,7 @@ impl App {
             self.tree.roots_at = self.now + ROOTS_EVERY;
             self.tree.model.roots_again();
         }
-        for Wanted { path, after, limit } in self.tree.model.to_ask(self.now) {
+        for Wanted { path, after, limit } in self.tree.model.next_pages(self.now) {
             let page = Page {
                 after: after.as_ref().map_or(String::new(), |key| key.to_string()),
                 limit,
@@ -163,12 +163,12 @@ impl App {
             return;
         }
         match action {
-            Action::Up => self.tree.to_line(line.saturating_sub(1), height),
-            Action::Down => self.tree.to_line(line + 1, height),
-            Action::PageUp => self.tree.to_line(line.saturating_sub(height.saturating_sub(1)), height),
-            Action::PageDown => self.tree.to_line(line + height.saturating_sub(1), height),
-            Action::First => self.tree.to_line(0, height),
-            Action::Last => self.tree.to_line(usize::MAX, height),
+            Action::Up => self.tree.set_line(line.saturating_sub(1), height),
+            Action::Down => self.tree.set_line(line + 1, height),
+            Action::PageUp => self.tree.set_line(line.saturating_sub(height.saturating_sub(1)), height),
+            Action::PageDown => self.tree.set_line(line + height.saturating_sub(1), height),
+            Action::First => self.tree.set_line(0, height),
+            Action::Last => self.tree.set_line(usize::MAX, height),
             Action::Unfold => self.unfold(),
             Action::Fold => self.fold(),
             Action::Toggle if self.tree.row().is_some_and(|row| row.open().is_some()) => {
@@ -222,7 +222,7 @@ impl App {
         match open {
             Some(false) => {
                 let (height, line) = (self.tree_height(), self.tree.line);
-                self.tree.to_line(line + 1, height);
+                self.tree.set_line(line + 1, height);
             }
             Some(true) => {}
             None => {
@@ -306,7 +306,7 @@ impl App {
             }
             if let Some(line) = self.tree.model.line_of(&part) {
                 self.tree.settle(height);
-                self.tree.to_line(line, height);
+                self.tree.set_line(line, height);
             }
         }
         self.tree.going = None;
@@ -354,7 +354,7 @@ impl App {
             return self.act(Action::Toggle);
         }
         let height = self.tree_height();
-        self.tree.to_line(line, height);
+        self.tree.set_line(line, height);
         self.detail_moved();
     }
 }

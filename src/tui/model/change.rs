@@ -84,10 +84,11 @@ impl Model {
         self.grow(parent, row.height(), 0);
         self.counted(parent, -1);
         // What a delete leaves empty goes with it, but for the root; whether it did, its own container says.
-        if is_empty && parent.len() > 1 {
-            if let Some(above) = parent.parent() {
-                self.want(above);
-            }
+        if is_empty
+            && parent.len() > 1
+            && let Some(above) = parent.parent()
+        {
+            self.want(above);
         }
     }
 

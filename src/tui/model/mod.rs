@@ -91,7 +91,7 @@ impl Model {
 
     /// Rows that are held.
     #[cfg(test)]
-    pub fn rows(&self) -> usize {
+    pub(in crate::tui) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -256,7 +256,7 @@ impl Model {
     }
 
     /// The pages to be asked for now.
-    pub(super) fn to_ask(&mut self, now: u64) -> Vec<Wanted> {
+    pub(super) fn next_pages(&mut self, now: u64) -> Vec<Wanted> {
         let mut out = Vec::new();
         let mut later = VecDeque::new();
         while self.asked < AT_ONCE {
@@ -354,7 +354,7 @@ impl Model {
 
     /// Whether the invariants hold, for tests.
     #[cfg(test)]
-    pub fn check(&self) {
+    pub(in crate::tui) fn check(&self) {
         let (height, count) = self.top.check();
         assert_eq!((height, count), (self.top.height, self.rows));
     }

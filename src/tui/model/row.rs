@@ -9,7 +9,6 @@ use crate::words;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
     Container,
     Null,
