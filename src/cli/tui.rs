@@ -51,7 +51,9 @@ mod screen {
     /// Opens the screen on a server.
     pub(in crate::cli) fn open(server: &Server, by: TegaId, hint: &str, mouse: bool) -> Result<(), Fault> {
         if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-            return Err(Fault::usage("a terminal is wanted; `tega get` and `tega watch` are for scripts"));
+            return Err(Fault::usage(
+                "a terminal is wanted for the screen; `tega get` and `tega watch` are for scripts",
+            ));
         }
         let verbs = VERBS.iter().filter(|row| !NOT_THERE.contains(&row.verb));
         let verbs = verbs.map(verb).collect();

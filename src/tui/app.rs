@@ -24,6 +24,12 @@ use crate::commit::TegaId;
 /// Milliseconds that a message stays.
 const MESSAGE_TIME: u64 = 8_000;
 
+/// Milliseconds that keys wait for a prompt which the server has to be asked about.
+const AHEAD_TIME: u64 = 3_000;
+
+/// Keys that wait for it.
+const MAX_AHEAD: usize = 256;
+
 /// The smallest screen that something can be shown on: columns and lines.
 pub(super) const SMALLEST: (u16, u16) = (40, 10);
 
@@ -158,7 +164,16 @@ pub struct App {
     pub(super) form: Option<Form>,
     pub(super) verbs: Vec<Verb>,
     first: Option<char>,
+    ahead: Ahead,
     effects: Vec<Effect>,
+}
+
+/// Keys that were typed while the server was asked for what opens a prompt: they're meant for that, and not for the tree.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Until when they wait; `None`: nothing is asked that would open one.
+    until: Option<u64>,
+    keys: Vec<KeyEvent>,
 }
 
 impl App {
@@ -191,6 +206,7 @@ impl App {
             form: None,
             verbs: Vec::new(),
             first: None,
+            ahead: Ahead::default(),
             effects: Vec::new(),
         }
     }
@@ -227,6 +243,9 @@ impl App {
     }
 
     pub(super) fn ask(&mut self, purpose: Purpose, job: Job) {
+        if purpose.opens_prompt() {
+            self.ahead.until = Some(self.now + AHEAD_TIME);
+        }
         self.effects.push(Effect::Ask(Ask { purpose, job }));
     }
 
@@ -256,6 +275,10 @@ impl App {
     }
 
     fn tick(&mut self) {
+        if self.ahead.until.is_some_and(|until| until <= self.now) {
+            // Nobody remembers what was meant.
+            self.ahead = Ahead::default();
+        }
         if self.message.as_ref().is_some_and(|message| message.until <= self.now) {
             self.message = None;
         }
@@ -274,6 +297,14 @@ impl App {
     }
 
     fn key(&mut self, key: KeyEvent) {
+        if self.ahead.until.is_some() {
+            if key.code == KeyCode::Esc {
+                self.ahead = Ahead::default();
+            } else if self.ahead.keys.len() < MAX_AHEAD {
+                self.ahead.keys.push(key);
+            }
+            return;
+        }
         if self.form.is_some() {
             return self.form_key(key);
         }
@@ -384,6 +415,18 @@ impl App {
     }
 
     fn reply(&mut self, reply: Reply) {
+        if !reply.purpose.opens_prompt() {
+            return self.answered(reply);
+        }
+        self.ahead.until = None;
+        self.answered(reply);
+        // Where another question is open now, they go on waiting.
+        if self.ahead.until.is_none() {
+            std::mem::take(&mut self.ahead.keys).into_iter().for_each(|key| self.key(key));
+        }
+    }
+
+    fn answered(&mut self, reply: Reply) {
         let Reply { purpose, outcome } = reply;
         match purpose {
             Purpose::Page(..) | Purpose::Row(_) => self.tree_reply(purpose, outcome),

@@ -157,6 +157,11 @@ impl Lane {
 }
 
 impl Purpose {
+    /// Whether a prompt waits for the answer: what is typed meanwhile is meant for it.
+    pub(super) fn opens_prompt(&self) -> bool {
+        matches!(self, Purpose::MayEdit(..) | Purpose::Value(_) | Purpose::Complete(_))
+    }
+
     /// The lane of a question.
     pub fn lane(&self) -> Lane {
         match self {

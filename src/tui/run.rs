@@ -14,7 +14,7 @@ use super::feed::Feed;
 use super::look::Look;
 use super::net::{Net, Who, now_ms};
 use super::output::Verb;
-use super::terminal::Screen;
+use super::terminal::{self, Screen};
 use crate::client::Server;
 use crate::commit::TegaId;
 
@@ -121,10 +121,10 @@ impl Loop {
 
     /// Takes keys, or waits a moment for one. Whether there was any.
     fn keys(&mut self) -> io::Result<bool> {
-        let mut wait = if self.net.waits() { ATTENTIVE } else { IDLE };
+        terminal::wait(if self.net.waits() { ATTENTIVE } else { IDLE })?;
         let mut any = false;
-        while event::poll(wait)? {
-            (wait, any) = (Duration::ZERO, true);
+        while event::poll(Duration::ZERO)? {
+            any = true;
             let input = match event::read()? {
                 Event::Key(key) => Input::Key(key),
                 Event::Mouse(mouse) => Input::Mouse(mouse),
@@ -136,6 +136,7 @@ impl Loop {
             if self.ended {
                 break;
             }
+            terminal::wait(Duration::ZERO)?;
         }
         Ok(any)
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Stdout, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -13,6 +14,8 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// Whether the terminal is ours now: so that a panic and the end don't both give it back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -96,6 +99,22 @@ pub(super) fn give_back() {
         );
         let _ = disable_raw_mode();
     }
+}
+
+/// Waits so long for something to be typed; a signal, such as that of a new size, ends that as well. An error: the
+/// terminal is gone. That has to be known before crossterm reads, which would read the end again and again, for ever.
+pub(super) fn wait(time: Duration) -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    match poll(&mut fds, Some(&time)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)) {
+        return Err(io::Error::new(io::ErrorKind::BrokenPipe, "it's gone"));
+    }
+    Ok(())
 }
 
 /// RFC 4648, with padding.

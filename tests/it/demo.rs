@@ -110,7 +110,10 @@ fn a_demo_that_goes_on_ends_well_at_a_signal() {
     // There's no terminal for a screen here.
     while !demo.line().unwrap().contains("steps happened") {}
     let said = demo.said();
-    assert!(said.contains("no screen") && said.contains("tega rpc operational-cellar.rpc.ping"), "{said}");
+    assert!(
+        said.contains("a terminal is wanted") && said.contains("tega rpc operational-cellar.rpc.ping"),
+        "{said}"
+    );
     demo.signal(Signal::INT);
     assert_eq!(demo.wait().code(), Some(0), "{}", demo.said());
     nothing_is_left(below.path());

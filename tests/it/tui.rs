@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::server::{Scratch, Server, binary, ok, program};
+use crate::server::{Scratch, Server, binary, eventually, ok, program};
 
 /// How long the screen may take to show what is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +58,14 @@ impl Pane {
     fn keys(&self, keys: &[&str]) {
         let out = self.tmux(&[&["send-keys"], keys].concat());
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// The program's process, which the shell of the pane waits for.
+    fn pid(&self) -> String {
+        let pids = self.tmux(&["list-panes", "-F", "#{pane_pid}"]).stdout;
+        let shell = String::from_utf8(pids).unwrap().trim().to_string();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.split_whitespace().next().unwrap().to_string()
     }
 
     fn screen(&self) -> String {
@@ -132,7 +140,9 @@ fn the_screen_is_opened_searched_edited_rolled_back_and_left() {
     // Edit, and meet somebody else's change.
     pane.keys(&["o", "lan.ip", "Enter"]);
     pane.shows("lan › ip");
-    pane.keys(&["e", "C-u", "10.0.0.2", "Enter"]);
+    pane.keys(&["e"]);
+    pane.shows("string; Ctrl-T: number");
+    pane.keys(&["C-u", "10.0.0.2", "Enter"]);
     pane.shows("6 Changes(1)");
     ok(&server, &["put", "lan.ip", "10.0.0.9", "--id", "bob"], "");
     pane.shows("10.0.0.9");
@@ -148,8 +158,8 @@ fn the_screen_is_opened_searched_edited_rolled_back_and_left() {
     assert_eq!(ok(&server, &["get", "lan.ip"], "").trim(), "10.0.0.2");
     // History, and back.
     pane.keys(&["1", "H"]);
-    let history = pane.shows("alice");
-    assert!(history.contains("bob"), "{history}");
+    // The list's lines are a time and who.
+    pane.until("both changes", |screen| screen.contains(" bob ") && screen.matches("alice ").count() > 1);
     pane.keys(&["j"]);
     pane.shows("10.0.0.9");
     pane.keys(&["b"]);
@@ -196,12 +206,17 @@ fn a_command_is_run_and_a_size_changed_while_the_screen_is_open() {
     pane.shows("▸ wan {1}");
     pane.keys(&[":", "put wa", "Tab"]);
     pane.shows(":put wan.");
-    pane.keys(&["pro", "Tab", " pppoe", "Enter"]);
+    pane.keys(&["pro", "Tab"]);
+    pane.shows(":put wan.proto");
+    // The end of the line isn't there to be seen.
+    pane.keys(&[" pppoe", "Enter"]);
     pane.shows("done");
     assert_eq!(ok(&server, &["get", "wan.proto"], "").trim(), "pppoe");
     pane.keys(&[":", "history wan", "Enter"]);
     pane.shows("put wan.proto");
-    pane.keys(&["Escape", "?"]);
+    pane.keys(&["Escape"]);
+    pane.shows("lan {");
+    pane.keys(&["?"]);
     pane.shows("Keys (any other key closes this)");
     pane.keys(&["Escape"]);
     pane.tmux(&["resize-window", "-x", "60", "-y", "15"]);
@@ -246,16 +261,30 @@ fn a_signal_gives_the_terminal_back() {
     lan(&server);
     let pane = Pane::tui(&server, "");
     pane.shows("▸ wan {1}");
-    let pids = pane.tmux(&["list-panes", "-F", "#{pane_pid}"]).stdout;
-    let shell = String::from_utf8(pids).unwrap().trim().to_string();
-    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-    let pid = children.split_whitespace().next().unwrap().to_string();
+    let pid = pane.pid();
     assert!(Command::new("kill").arg(&pid).status().unwrap().success());
     let screen = pane.shows("ended with 0");
     assert!(!screen.contains("wan {1}"), "the screen of before is back:\n{screen}");
     // What is typed is shown again: the terminal isn't raw.
     pane.keys(&["typed"]);
     pane.shows("typed");
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_program() {
+    if !tmux_is_here() {
+        return;
+    }
+    let server = Server::start();
+    lan(&server);
+    for signal in ["", "trap '' HUP; "] {
+        let pane =
+            Pane::open(&format!("{signal}env LANG=C.UTF-8 {} tui --url {}", tega(), server.unix_url()));
+        pane.shows("▸ wan {1}");
+        let pid = pane.pid();
+        drop(pane);
+        eventually("the end of the program", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
 }
 
 #[test]

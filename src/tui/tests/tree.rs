@@ -51,3 +51,23 @@ fn the_cursor_keeps_its_node_and_its_place_while_others_come_and_go() {
     stage.delete("lan.aaa");
     stage.lacks("aaa");
 }
+
+#[test]
+fn what_is_typed_before_the_prompt_is_open_is_meant_for_it() {
+    let mut stage = stage((80, 24));
+    stage.keys("olan.ip<enter>");
+    stage.hold = true;
+    stage.keys("e<ctrl-u>10.0.0.2<enter>");
+    stage.has("ip = 192.168.1.1");
+    stage.hold = false;
+    stage.release();
+    stage.pass(100);
+    stage.has("ip = 192.168.1.1 -> 10.0.0.2");
+    // What waits too long isn't remembered by anybody.
+    stage.hold = true;
+    stage.keys("e11");
+    stage.pass(4_000);
+    stage.hold = false;
+    stage.release();
+    stage.lacks("10.0.0.211");
+}
