@@ -237,9 +237,14 @@ impl App {
         std::mem::take(&mut self.effects)
     }
 
-    /// Whether something on the screen changes by the passing of time alone, soon.
-    pub fn is_moving(&self) -> bool {
-        self.tree.glows(self.now) || self.rate.is_moving() || self.message.is_some()
+    /// When something on the screen changes by the passing of time alone; `None`: nothing does. Each frame costs bytes on a
+    /// line that may be slow, even one that shows nothing new.
+    pub(super) fn wakes_at(&self) -> Option<u64> {
+        let second = (self.now / 1_000 + 1) * 1_000;
+        let counts = self.rate.is_moving() || matches!(self.session, Session::Cut(..)) || self.form.is_some();
+        let counts = counts || !matches!(self.screen, Screen::Tree | Screen::History | Screen::Output);
+        let message = self.message.as_ref().map(|message| message.until);
+        counts.then_some(second).into_iter().chain(message).chain(self.tree.wakes_at(self.now)).min()
     }
 
     pub(super) fn ask(&mut self, purpose: Purpose, job: Job) {
@@ -410,7 +415,9 @@ impl App {
             self.history_changed(&change.path);
             self.pending_changed(change);
         }
-        self.tree_changed();
+        if !batch.changes.is_empty() {
+            self.tree_changed();
+        }
         self.journal_take(batch.notes, batch.dropped);
     }
 

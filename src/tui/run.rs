@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ratatui::crossterm::event::{self, Event};
 
 use super::app::{App, Effect, Input};
+use super::ask::Purpose;
 use super::draw;
 use super::editor;
 use super::feed::Feed;
@@ -89,12 +90,13 @@ impl Loop {
         // What is shown first is asked for at once.
         self.take(Input::Tick)?;
         self.draw()?;
-        let mut is_due = true;
+        let (mut is_due, mut wakes_at) = (true, None);
         while !self.ended && !self.stop.load(Ordering::Relaxed) {
             let mut typed = self.keys()?;
             while let Some(reply) = self.net.reply() {
-                // An answer was asked for by a key, most of the time.
-                typed = true;
+                // An answer was asked for by a key, but for counts that are looked at from time to time.
+                let is_count = matches!(reply.purpose, Purpose::Row(_));
+                (typed, is_due) = (typed || !is_count, true);
                 self.take(Input::Reply(reply))?;
             }
             let is_time = drawn.elapsed() >= FRAME;
@@ -107,13 +109,12 @@ impl Loop {
                     self.take(Input::Changes(batch))?;
                 }
             }
-            is_due |= self.app.is_moving();
+            let now = self.now();
+            is_due |= wakes_at.is_some_and(|at| at <= now);
             if typed || (is_due && is_time) {
                 (drawn, is_due) = (Instant::now(), false);
                 self.draw()?;
-            } else if is_time && drawn.elapsed() >= 10 * FRAME {
-                // Times that are shown go on.
-                is_due = true;
+                wakes_at = self.app.wakes_at();
             }
         }
         Ok(())
@@ -144,7 +145,7 @@ impl Loop {
     fn take(&mut self, input: Input) -> io::Result<()> {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = self.now();
             for effect in self.app.take(input, now, now_ms()) {
                 match effect {
                     Effect::Ask(ask) => inputs.extend(self.net.ask(ask).map(Input::Reply)),
@@ -164,6 +165,11 @@ impl Loop {
             }
         }
         Ok(())
+    }
+
+    /// Milliseconds since the start.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The terminal may have another size after somebody else had it.

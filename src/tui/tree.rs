@@ -15,6 +15,9 @@ use crate::value::Value;
 /// Milliseconds that a change glows.
 pub(super) const GLOW: u64 = 1_200;
 
+/// Milliseconds between two looks at what still glows.
+const GLOW_STEP: u64 = 400;
+
 /// Milliseconds between two looks at the counts of folded containers.
 const STALE_EVERY: u64 = 1_000;
 
@@ -36,6 +39,8 @@ pub(super) struct Tree {
     pub(super) versions: bool,
     /// A path that is kept in view.
     pub(super) follow: Option<Path>,
+    /// It isn't there now.
+    lost: bool,
     /// A path to go to, as soon as what is above it is here.
     going: Option<Path>,
     glow_until: u64,
@@ -44,9 +49,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Whether a change still glows.
-    pub(super) fn glows(&self, now: u64) -> bool {
-        now < self.glow_until
+    /// When the next change may stop to glow.
+    pub(super) fn wakes_at(&self, now: u64) -> Option<u64> {
+        (now < self.glow_until).then(|| (now + GLOW_STEP).min(self.glow_until))
     }
 
     /// The row of the cursor.
@@ -145,11 +150,11 @@ impl App {
     /// Notifications were applied.
     pub(super) fn tree_changed(&mut self) {
         self.tree.glow_until = self.now + GLOW;
-        if let Some(path) = self.tree.follow.clone()
-            && self.tree.model.line_of(&path).is_none()
-            && self.tree.going.is_none()
-        {
-            // It came again, or what is above it was folded by a change.
+        let Some(path) = self.tree.follow.clone() else { return };
+        // It went, with what's above it, or by itself: the cursor goes back as soon as it's there again.
+        if self.tree.model.row(&path).is_none() {
+            self.tree.lost = true;
+        } else if std::mem::take(&mut self.tree.lost) && self.tree.going.is_none() {
             self.tree.going = Some(path);
             self.go_on();
         }

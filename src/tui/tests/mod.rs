@@ -3,10 +3,12 @@
 //! are committed.
 
 mod detail;
+mod find;
 mod fleet;
 mod form;
 mod history;
 mod journal;
+mod manners;
 mod model;
 mod pending;
 mod sessions;
@@ -21,7 +23,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Effect, Input};
-use super::ask::{Purpose, Reply};
+use super::ask::{Ask, Job, Purpose, Reply};
 use super::draw;
 use super::feed::{Feed, Link};
 use super::look::Look;
@@ -118,6 +120,10 @@ impl Stage {
         while let Some(input) = inputs.pop_front() {
             for effect in self.app.take(input, self.now, WALL + i64::try_from(self.now).unwrap()) {
                 match effect {
+                    // This program here is the tests.
+                    Effect::Ask(Ask { job: Job::Run(words), .. }) => {
+                        self.effects.push(format!("Run {words:?}"))
+                    }
                     Effect::Ask(ask) => {
                         let outcome = self.worker.answer(ask.job);
                         let reply = Reply { purpose: ask.purpose, outcome };
