@@ -175,18 +175,24 @@ fn frames(pty: &mut Pty, what: &str) {
     println!("key to frame {what}: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms", at(0.5), at(0.99), at(1.0));
 }
 
-/// Bytes for each changed value that is on the screen: it glows, and then no more.
+/// Bytes for each changed value that is on the screen: it glows, and then no more. What the rate in the second line costs is
+/// counted too.
 fn bytes(pty: &mut Pty, target: &Target) {
-    const ROUNDS: usize = 20;
     let mut session = session(target, "bytes");
-    pty.settle();
-    // The rate in the second line is shown while anything changes: what it costs is counted too.
-    let before = pty.received();
-    for n in 0..ROUNDS {
-        put(&mut session, &format!("big.k00.k00.k{:02}", n % 10), n);
-        pty.settle_for(Duration::from_millis(1_700));
+    for (what, rounds, pause) in [("one in 2 s", 10, 2_000), ("10 a second", 100, 100)] {
+        // The rate of before is shown for 20 s.
+        pty.settle_for(Duration::from_secs(22));
+        let before = pty.received();
+        for n in 0..rounds {
+            put(&mut session, &format!("big.k00.k00.k{:02}", n % 10), n);
+            pty.settle_for(Duration::from_millis(pause));
+        }
+        pty.settle_for(Duration::from_millis(2_000));
+        println!(
+            "to the terminal for each changed value, {what}: {} bytes",
+            (pty.received() - before) / rounds
+        );
     }
-    println!("to the terminal for each changed value: {} bytes", (pty.received() - before) / ROUNDS);
 }
 
 fn session(target: &Target, id: &str) -> Session {

@@ -1,5 +1,7 @@
 //! The tree's screen: where the cursor stands, what is unfolded, what is followed.
 
+use std::collections::VecDeque;
+
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::app::{App, Effect, Screen};
@@ -14,9 +16,6 @@ use crate::value::Value;
 
 /// Milliseconds that a change glows.
 pub(super) const GLOW: u64 = 1_200;
-
-/// Milliseconds between two looks at what still glows.
-const GLOW_STEP: u64 = 400;
 
 /// Milliseconds between two looks at the counts of folded containers.
 const STALE_EVERY: u64 = 1_000;
@@ -43,15 +42,16 @@ pub(super) struct Tree {
     lost: bool,
     /// A path to go to, as soon as what is above it is here.
     going: Option<Path>,
-    glow_until: u64,
+    /// When what changed stops to glow, the oldest first.
+    glows: VecDeque<u64>,
     stale_at: u64,
     roots_at: u64,
 }
 
 impl Tree {
-    /// When the next change may stop to glow.
+    /// When the next change stops to glow.
     pub(super) fn wakes_at(&self, now: u64) -> Option<u64> {
-        (now < self.glow_until).then(|| (now + GLOW_STEP).min(self.glow_until))
+        self.glows.iter().copied().find(|until| *until > now)
     }
 
     /// The row of the cursor.
@@ -149,7 +149,10 @@ impl App {
 
     /// Notifications were applied.
     pub(super) fn tree_changed(&mut self) {
-        self.tree.glow_until = self.now + GLOW;
+        while self.tree.glows.front().is_some_and(|until| *until <= self.now) {
+            self.tree.glows.pop_front();
+        }
+        self.tree.glows.push_back(self.now + GLOW);
         let Some(path) = self.tree.follow.clone() else { return };
         // It went, with what's above it, or by itself: the cursor goes back as soon as it's there again.
         if self.tree.model.row(&path).is_none() {
