@@ -115,10 +115,11 @@ impl Look {
             Role::Text => plain.fg(Color::Green),
             Role::Number => plain.fg(Color::Cyan),
             Role::Bool => plain.fg(Color::Magenta),
-            Role::List => plain.fg(Color::Blue),
+            Role::List => plain.fg(Color::LightBlue),
             Role::Marker => plain.fg(Color::Yellow),
             Role::Title => bold,
-            Role::Cursor => marked,
+            // One bar: reversed, each colour of the line would be a patch of its own.
+            Role::Cursor => marked.fg(Color::Reset).bg(Color::Reset),
             Role::Glow => bold.fg(Color::Black).bg(Color::Yellow),
             Role::Match => bold.add_modifier(Modifier::UNDERLINED),
             Role::Added => plain.fg(Color::Cyan),

@@ -33,10 +33,14 @@ impl Screen {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let next = std::panic::take_hook();
+            let drawing = std::thread::current().id();
             std::panic::set_hook(Box::new(move |panic| {
-                // Only the panic of the thread that draws ends the program; but whoever panics is to be readable.
-                give_back();
-                next(panic);
+                // A panic of another thread ends that thread, where a panic unwinds, and the screen goes on without it: its
+                // message would only be lines in the middle of the tree.
+                if cfg!(panic = "abort") || std::thread::current().id() == drawing || !is_taken() {
+                    give_back();
+                    next(panic);
+                }
             }));
         });
         enter(mouse)?;
@@ -85,6 +89,10 @@ fn enter(mouse: bool) -> io::Result<()> {
         give_back();
     }
     entered
+}
+
+fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
 }
 
 /// Gives the terminal back, if it's ours. That it's gone is nothing that could be told to anyone.
