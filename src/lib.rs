@@ -22,7 +22,7 @@
 //! and how it survives ([`commit`], [`log`]). Everything above it is a way to ask: HTTP, WebSockets, the command line.
 //!
 //! ```text
-//! cli ─┬→ client ─────────────→ api, message
+//! cli ─┬→ tui ──→ client ──────→ api, message
 //!      └→ daemon → door → http, session → hub, read → store ─┬→ tree ─────────→ path, value
 //!                                                            └→ log, commit ──↗
 //! ```
@@ -37,6 +37,7 @@
 //! | --- | --- |
 //! | [`path`], [`value`] | where a node stands, and what |
 //! | [`yaml`] | values as people write them |
+//! | [`words`] | values, lines and operations as people type them |
 //! | [`commit`] | one atomic change, and its line in the log |
 //! | [`tree`] | the persistent tree: get, edit, select, compare |
 //!
@@ -60,6 +61,7 @@
 //! | outside | |
 //! | --- | --- |
 //! | [`client`] | a server seen from outside |
+//! | `tui` | a server's tree, live, on a terminal |
 //! | [`cli`] | the verbs of `tega` |
 
 // What is kept.
@@ -67,6 +69,7 @@ pub mod commit;
 pub mod path;
 pub mod tree;
 pub mod value;
+pub mod words;
 pub mod yaml;
 
 // The database.
@@ -90,3 +93,5 @@ pub mod token;
 // The program outside of it.
 pub mod cli;
 pub mod client;
+#[cfg(feature = "tui")]
+pub mod tui;

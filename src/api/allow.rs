@@ -128,7 +128,9 @@ fn writer(access: &Access) -> Result<(), Refusal> {
 /// call, what a transaction holds) is asked again where it's known.
 pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
     match route {
-        Route::Get { path, .. } => read(access, path).map(drop),
+        Route::Get { path, .. } | Route::List { path, .. } | Route::Find { path, .. } => {
+            read(access, path).map(drop)
+        }
         Route::Select { .. } | Route::Roots | Route::Old => read(access, &Path::TOP).map(drop),
         Route::History { root } | Route::Diff { root, .. } => read(access, &root_path(root)).map(drop),
         Route::Edges { root, .. } => read(access, &root.as_ref().map_or(Path::TOP, root_path)).map(drop),

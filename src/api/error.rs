@@ -100,10 +100,17 @@ impl Refusal {
 
     /// Appends what [`Refusal::to_json`] returns.
     pub fn write(&self, out: &mut String) {
+        out.push_str("{\"error\":");
+        self.write_inner(out);
+        out.push('}');
+    }
+
+    /// Appends the object that `error` is in [`Refusal::to_json`].
+    pub fn write_inner(&self, out: &mut String) {
         use fmt::Write;
         // Writing to a String can't fail.
         let _ = (|| {
-            write!(out, "{{\"error\":{{\"code\":\"{}\",\"message\":", self.code)?;
+            write!(out, "{{\"code\":\"{}\",\"message\":", self.code)?;
             write_string(&self.message, out)?;
             if let Some(path) = &self.path {
                 out.push_str(",\"path\":");
@@ -115,7 +122,7 @@ impl Refusal {
             if let Some(actual) = self.actual {
                 write!(out, ",\"actual\":{actual}")?;
             }
-            out.write_str("}}")
+            out.write_str("}")
         })();
     }
 

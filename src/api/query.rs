@@ -42,6 +42,11 @@ impl<'a> Query<'a> {
         (!value.is_empty() && value != "None").then_some(value)
     }
 
+    /// A parameter in which every text is data, `None` too; absent: empty.
+    pub fn verbatim(&self, name: &str) -> &str {
+        self.0.iter().find(|p| p.0 == name).map_or("", |p| p.1.as_ref())
+    }
+
     /// A parameter that must be there.
     pub fn needed(&self, name: &str) -> Result<&str, Refusal> {
         self.text(name).ok_or_else(|| Refusal::bad(format!("the query needs {name}=")))

@@ -1,9 +1,13 @@
 //! Every call that HTTP knows: from a method and a target to a [`Route`], and back.
 
+mod browse;
+
 use super::error::Refusal;
 use super::query::{Query, Target, encode};
 use crate::commit::{Incarnation, TegaId};
 use crate::path::{Key, Path, percent_decode};
+
+pub use browse::{MAX_ROWS, Page, Search, Within};
 
 /// A request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,10 @@ pub enum Route {
     History { root: Key },
     /// `GET /_diff`; no `to`: the present version.
     Diff { root: Key, from: i64, to: Option<i64> },
+    /// `GET /_list`: a page of a node's children; of the top, of the roots.
+    List { path: Path, page: Page },
+    /// `GET /_find`: nodes by key or value, a bounded part of a subtree at a time.
+    Find { path: Path, search: Search },
     /// `GET /_pubsub`: a WebSocket.
     PubSub,
     /// `GET /_link`: a WebSocket, of another server.
@@ -161,7 +169,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";
 
 /// The server's own calls and whether they are posted.
-const CALLS: [(&str, bool); 28] = [
+const CALLS: [(&str, bool); 30] = [
     ("_begin", true),
     ("_cand", true),
     ("_cancel", true),
@@ -188,6 +196,8 @@ const CALLS: [(&str, bool); 28] = [
     ("_sessions", false),
     ("_history", false),
     ("_diff", false),
+    ("_list", false),
+    ("_find", false),
     ("_pubsub", false),
     ("_link", false),
 ];
@@ -361,6 +371,8 @@ impl Route {
                     .number("from", Some(*from))
                     .number("to", *to),
             ),
+            Route::List { path, page } => (Method::Get, page.target(browse::target("/_list", path))),
+            Route::Find { path, search } => (Method::Get, search.target(browse::target("/_find", path))),
             Route::PubSub => get(PUBSUB),
             Route::Link => get(LINK),
         };
@@ -450,6 +462,11 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
         "_sessions" => Route::Sessions,
         "_history" => Route::History { root: root()? },
         "_diff" => Route::Diff { root: root()?, from: needed("from")?, to: query.number("to")? },
+        "_list" => Route::List { path: browse::path(query)?, page: Page::parse(query)? },
+        "_find" => {
+            let path = browse::path(query)?;
+            Route::Find { search: Search::parse(query, &path)?, path }
+        }
         "_link" => Route::Link,
         _ => Route::PubSub,
     })

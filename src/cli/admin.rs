@@ -8,10 +8,10 @@ use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
 use crate::api::route::Route;
 use crate::path::Path;
 use crate::value::Value;
+use crate::words;
 
 /// `tega roots`
 pub(super) fn roots(typed: &Typed, out: &mut Out) -> Result<(), Fault> {

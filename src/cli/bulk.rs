@@ -11,13 +11,13 @@ use super::local;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Out, note};
-use super::words;
 use crate::api::error::exit_code;
 use crate::api::route::{Route, Write};
 use crate::message::Kind;
 use crate::message::ops::MAX_OPS;
 use crate::path::{Key, Path};
 use crate::value::{Limits, MAX_TEXT, Value};
+use crate::words;
 
 /// How often a commit is sent again while its outcome is unknown.
 const REPEATS: usize = 3;

@@ -8,11 +8,11 @@ use super::live;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
 use crate::api::route::{Read, Route, Write};
 use crate::commit::Incarnation;
 use crate::path::Path;
 use crate::value::Value;
+use crate::words;
 
 /// The most that is read from standard input or a file: far more than a server takes in one transaction.
 const MAX_INPUT: u64 = 64 << 20;

@@ -29,6 +29,8 @@ pub enum Verb {
     Export,
     Token,
     Bench,
+    Tui,
+    Demo,
     Cli,
     Help,
     Version,
@@ -72,6 +74,7 @@ pub enum Flag {
     Supervised,
     Threads,
     Own,
+    Headless,
     Seconds,
     Clients,
     Depth,
@@ -95,6 +98,7 @@ pub enum Flag {
     Admin,
     As,
     From,
+    NoMouse,
 }
 
 /// A row of the table of options.
@@ -226,7 +230,13 @@ pub const FLAGS: &[FlagRow] = &[
     ),
     with(Flag::Threads, "threads", "N", "threads for the network (1)"),
     on(Flag::Own, "self", "start a server in a temporary directory and measure that"),
-    with(Flag::Seconds, "seconds", "S", "how long each figure is measured (3)"),
+    on(Flag::Headless, "headless", "no screen: do what there is to see, and print what happens"),
+    with(
+        Flag::Seconds,
+        "seconds",
+        "S",
+        "how long: each figure of bench (3), or a headless demo at least (10)",
+    ),
     with(Flag::Clients, "clients", "LIST", "numbers of clients (1,16,64)"),
     with(Flag::Depth, "depth", "LIST", "pipeline depths over WebSocket (1,16)"),
     with(Flag::Only, "only", "LIST", "of put, get, notify"),
@@ -279,6 +289,7 @@ pub const FLAGS: &[FlagRow] = &[
         "addresses that an original server may come from, as 10.8.0.0/24; repeatable",
     ),
     with(Flag::Plugins, "plugins", "DIR", ""),
+    on(Flag::NoMouse, "no-mouse", "leave clicks and the wheel to the terminal"),
 ];
 
 /// The row of an option.

@@ -10,13 +10,11 @@ use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note, table};
-use super::words;
 use crate::api::route::Route;
 use crate::commit::TegaId;
-use crate::path::{Key, Path};
+use crate::path::Path;
 use crate::value::Value;
-
-const HEADING: [&str; 8] = ["ID", "STATE", "SINCE", "ADDRESS", "LAG", "STALE", "ROOTS", "PROBLEM"];
+use crate::words::links::{self, HEADING};
 
 /// The least time between two looks at a fleet; a server that takes long to answer is asked less often.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -73,67 +71,8 @@ fn links(status: &Value) -> Value {
 
 /// A line for each link, and one for a global server that a local never reached.
 fn lines(status: &Value) -> Vec<Line> {
-    let links = links(status);
-    let mut lines: Vec<Line> =
-        links.as_list().map_or(&[][..], |list| list.items()).iter().map(line).collect();
-    if let Some(global) =
-        status.get("global").filter(|global| global.as_object().is_some() && lines.is_empty())
-    {
-        lines.push(line(global));
-    }
-    lines
-}
-
-/// Whether a link is up, as a word.
-pub(super) fn state(link: &Value) -> &'static str {
-    if link.get("up").and_then(Value::as_bool) == Some(true) { "up" } else { "down" }
-}
-
-fn line(link: &Value) -> Line {
-    let text = |name| link.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
-    let since = link.get("since_s").and_then(Value::as_int);
-    let roots = link.get("roots").and_then(Value::as_object).map_or(&[][..], |roots| roots.members());
-    let number = |root: &Value, name: &str| root.get(name).and_then(Value::as_int);
-    let lag: i64 = roots.iter().filter_map(|(_, root)| number(root, "lag")).sum();
-    let stale = roots.iter().filter_map(|(_, root)| number(root, "stale_ms")).max();
-    let mut problems: Vec<String> =
-        link.get("problem").and_then(Value::as_str).map(String::from).into_iter().collect();
-    for (name, root) in roots {
-        problems.extend(root.get("refused").and_then(Value::as_str).map(|why| format!("{name}: {why}")));
-    }
-    let id = text("tega_id");
-    let cells = vec![
-        if id.is_empty() { "-".into() } else { id },
-        state(link).into(),
-        since.map_or("-".into(), span),
-        text("address"),
-        lag.to_string(),
-        stale.map_or("-".into(), |ms| if ms < 1000 { format!("{ms}ms") } else { span(ms / 1000) }),
-        roots.iter().map(|(name, root)| versions(name, root)).collect::<Vec<_>>().join(" "),
-        problems.join("; "),
-    ];
-    Line { up: state(link) == "up", cells }
-}
-
-/// `ROOT=HERE/THERE`, with `-` for what isn't there or isn't known.
-fn versions(name: &Key, root: &Value) -> String {
-    let version = |end| root.get(end).and_then(Value::as_int).map_or("-".into(), |n| n.to_string());
-    let name = Path::from_checked(vec![name.clone()]);
-    format!("{name}={}/{}", version("here"), version("there"))
-}
-
-/// Seconds in the two largest units that they fill.
-pub(super) fn span(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    if days > 0 {
-        format!("{days}d{hours}h")
-    } else if hours > 0 {
-        format!("{hours}h{minutes}m")
-    } else if minutes > 0 {
-        format!("{minutes}m{}s", seconds % 60)
-    } else {
-        format!("{seconds}s")
-    }
+    let line = |link| Line { up: links::is_up(link), cells: links::cells(link).to_vec() };
+    links::list(status).iter().map(line).collect()
 }
 
 /// Looks again and again: a terminal is drawn anew, others get the lines that changed.
@@ -259,7 +198,11 @@ pub(super) fn home(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
             _ => "",
         };
         let root = data::path(root).unwrap_or_else(|_| Path::from_checked(vec![root.clone()]));
-        rows.push(vec![root.to_string(), home.get("home").map_or("-".into(), words::short), note.into()]);
+        rows.push(vec![
+            root.to_string(),
+            home.get("home").map_or("-".into(), crate::words::short),
+            note.into(),
+        ]);
     }
     out.table(&rows)
 }
@@ -278,30 +221,6 @@ mod tests {
                   "op":{"home":"r1","here":3,"there":3,"lag":0,"stale_ms":40,"refused":null}}},
         {"tega_id":"r2","up":false,"address":"","since_s":9,"problem":"gone",
          "roots":{"x y":{"home":"r2","here":null,"there":null,"lag":null,"stale_ms":90000,"refused":"is mine"}}}]}"#;
-
-    #[test]
-    fn each_link_is_a_line_with_what_both_ends_have() {
-        let text = table(&lines(&status(TWO)).into_iter().map(|line| line.cells).collect::<Vec<_>>());
-        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let shown: Vec<String> = text.lines().map(words).collect();
-        assert_eq!(
-            shown,
-            [
-                "r1 up 1h2m 10.0.0.2:47 2 40ms config-r1=7/5 op=3/3",
-                "r2 down 9s 0 1m30s [\"x y\"]=-/- gone; x y: is mine",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_local_that_never_reached_its_global_shows_where_it_tries() {
-        let json = r#"{"links":[],"global":{"address":"ws://g:1","tega_id":null,"up":false,"since_s":5,"problem":"refused"}}"#;
-        let shown = lines(&status(json));
-        assert_eq!(shown.len(), 1);
-        assert_eq!(shown[0].cells, ["-", "down", "5s", "ws://g:1", "0", "-", "", "refused"]);
-        assert!(lines(&status(r#"{"global":null,"links":[]}"#)).is_empty());
-        assert!(lines(&status("{}")).is_empty(), "an older server");
-    }
 
     #[test]
     fn a_watch_prints_what_changed_and_passes_over_the_time() {
@@ -325,12 +244,5 @@ mod tests {
         let small = screen(lines(&status(TWO)), 4);
         assert!(small.contains("r2") && !small.contains("r1"), "{small:?}");
         assert!(small.contains("1 of 2 up, 1 more not shown"));
-    }
-
-    #[test]
-    fn a_span_has_its_two_largest_units() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (61, "1m1s"), (7_260, "2h1m"), (180_000, "2d2h")] {
-            assert_eq!(span(seconds), text);
-        }
     }
 }

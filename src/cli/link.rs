@@ -2,19 +2,16 @@
 
 use super::fault::{Exit, Fault};
 use super::flags::Flag;
-use super::fleet::{span, state};
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, table};
-use super::words;
 use crate::commit::TegaId;
 use crate::path::Path;
-use crate::value::{Object, Value};
+use crate::value::Value;
+use crate::words::links::{self, ROOT_HEADING, span, state};
 
 /// More links than this are one line of `tega status`.
 const FEW: usize = 16;
-
-const HEADING: [&str; 7] = ["ROOT", "HOME", "HERE", "THERE", "LAG", "STALE", "REFUSED"];
 
 /// Prints the link to one server.
 pub(super) fn show(
@@ -38,7 +35,7 @@ pub(super) fn show(
         return Ok(());
     }
     out.line("")?;
-    let heading = HEADING.map(String::from).to_vec();
+    let heading = ROOT_HEADING.map(String::from).to_vec();
     out.table(&std::iter::once(heading).chain(roots).collect::<Vec<_>>())
 }
 
@@ -66,17 +63,7 @@ fn head(link: &Value) -> Vec<Vec<String>> {
 
 /// A line for each root: both ends' versions, and why it's refused.
 fn roots(link: &Value) -> Vec<Vec<String>> {
-    let members = link.get("roots").and_then(Value::as_object).map_or(&[][..], Object::members);
-    let line = |(name, root): &(crate::path::Key, Value)| {
-        let field =
-            |name| root.get(name).filter(|value| **value != Value::Null).map_or("-".into(), words::short);
-        let mut cells = vec![Path::from_checked(vec![name.clone()]).to_string()];
-        cells.extend(["home", "here", "there", "lag"].map(field));
-        cells.push(root.get("stale_ms").and_then(Value::as_int).map_or("-".into(), |ms| format!("{ms}ms")));
-        cells.push(root.get("refused").and_then(Value::as_str).unwrap_or_default().into());
-        cells
-    };
-    members.iter().map(line).collect()
+    links::members(link).iter().map(|(name, root)| links::root_cells(name, root).to_vec()).collect()
 }
 
 /// A status whose links are too many to be read says how many there are.

@@ -120,6 +120,8 @@ fn print(event: &Event) {
         Event::Message(channel, from, body) => {
             format!("MESSAGE {channel} {from}\n{}", crate::yaml::write(body.get("message").unwrap_or(body)))
         }
+        // This session serves nothing, and so isn't called.
+        Event::Called(_) => return,
         Event::Refused(refusal) => return note(&refusal.message),
     };
     let newline = if text.ends_with('\n') { "" } else { "\n" };

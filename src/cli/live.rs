@@ -8,7 +8,6 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Form, Out, note};
-use super::words;
 use crate::api::route::{Read, Route};
 use crate::client::Server;
 use crate::client::http::{Failure, request_id};
@@ -19,6 +18,7 @@ use crate::path::{Key, Path};
 use crate::store::{Ope, Since};
 use crate::tree::Version;
 use crate::value::Value;
+use crate::words;
 
 /// The longest pause between two attempts to connect again.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -144,6 +144,8 @@ impl Following {
                     return Ok(Step::Changes(entries));
                 }
                 Ok(Some(Event::Message(_, _, body))) => return Ok(Step::Message(body)),
+                // This session serves nothing, and so isn't called.
+                Ok(Some(Event::Called(_))) => {}
                 Ok(Some(Event::Refused(refusal))) => return Err(remote::refused(&self.target, &refusal)),
                 Err(Lost(why)) => {
                     note(&format!("{}: {why}; connecting again", self.target));

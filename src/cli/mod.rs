@@ -11,7 +11,7 @@
 //! - A reader that goes away is success: `tega watch a | head -1` ends quietly.
 //!
 //! A verb is a function from [`Typed`] and standard output to a result; the only `exit` is in `main`. All verbs but
-//! `serve`, `log`, `token` and `import --from-tega` see a server through [`crate::client`] alone.
+//! `serve`, `demo`, `log`, `token` and `import --from-tega` see a server through [`crate::client`] alone.
 //!
 //! It isn't a shell: quoting, loops and variables are the caller's. `tega cli` reads the original's commands, and only
 //! to keep old scripts alive.
@@ -20,6 +20,7 @@ mod admin;
 mod bench;
 mod bulk;
 mod data;
+mod demo;
 pub mod fault;
 pub mod flags;
 mod fleet;
@@ -35,9 +36,9 @@ mod remote;
 mod serve;
 mod show;
 mod token;
+mod tui;
 pub mod usage;
 pub mod verbs;
-pub mod words;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -104,6 +105,8 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Log => local::log(typed, out),
         Verb::Token => token::token(typed, out),
         Verb::Bench => bench::bench(typed, out),
+        Verb::Tui => tui::tui(typed),
+        Verb::Demo => demo::demo(typed, out),
         Verb::Cli => return original::cli(typed, out),
         Verb::Help => help(typed, out),
         Verb::Version => out.line(&format!("tega {}", env!("CARGO_PKG_VERSION"))),

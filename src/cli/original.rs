@@ -12,12 +12,12 @@ use super::live::session_id;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out, note};
-use super::words;
 use crate::api::route::{Read, Route, Write};
 use crate::client::http::Answer;
 use crate::migrate::python;
 use crate::path::{Key, Path};
 use crate::value::Value;
+use crate::words;
 
 const HELP: &str = "\
 put PATH, then YAML up to an empty line    pute: ephemeral

@@ -6,11 +6,10 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
-use super::words;
 use crate::api::route::Route;
-use crate::daemon::clock::time;
 use crate::path::{Key, Path};
 use crate::value::Value;
+use crate::words;
 
 /// An argument that must be a root.
 pub(super) fn root(text: &str) -> Result<Key, Fault> {
@@ -47,36 +46,12 @@ pub(super) fn history(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     for entry in list.as_list().map_or(&[][..], |list| list.items()) {
         let field = |name| entry.get(name).map_or(String::new(), words::short);
         let when = match entry.get("time").and_then(Value::as_int) {
-            Some(ms) => time(ms),
+            Some(ms) => words::time(ms),
             None => field("time"),
         };
-        rows.push(vec![field("version"), when, field("tega_id"), what(entry)]);
+        rows.push(vec![field("version"), when, field("tega_id"), words::what(entry)]);
     }
     out.table(&rows)
-}
-
-/// What a commit did, in a few words.
-fn what(entry: &Value) -> String {
-    const SHOWN: usize = 3;
-    let mut words: Vec<String> = Vec::new();
-    if let Some(name) = entry.get("replaced").and_then(Value::as_str) {
-        words.push(format!("set aside; get it with --replaced {name}"));
-    }
-    match entry.get("rollback_to") {
-        None | Some(Value::Null) => {}
-        Some(to) => words.push(format!("rollback to {to}")),
-    }
-    let changes = entry.get("changes").and_then(Value::as_list).map_or(&[][..], |list| list.items());
-    for change in changes.iter().take(SHOWN) {
-        let text = |name| change.get(name).and_then(Value::as_str).unwrap_or("?");
-        words.push(format!("{} {}", text("ope").to_lowercase(), text("path")));
-    }
-    let more = entry.get("more").and_then(Value::as_int).unwrap_or(0);
-    let hidden = changes.len().saturating_sub(SHOWN) as i64 + more;
-    if hidden > 0 {
-        words.push(format!("and {hidden} more"));
-    }
-    words.join(", ")
 }
 
 /// `tega diff`
@@ -116,23 +91,6 @@ fn side(out: &mut Out, path: &Path, value: Option<&Value>, sign: char, colour: &
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_commit_is_told_in_a_few_words() {
-        for (json, text) in [
-            (
-                r#"{"changes":[{"ope":"PUT","path":"a.b"},{"ope":"DELETE","path":"a.c"}]}"#,
-                "put a.b, delete a.c",
-            ),
-            (
-                r#"{"rollback_to":3,"changes":[{"ope":"PUT","path":"a.b"}],"more":7}"#,
-                "rollback to 3, put a.b, and 7 more",
-            ),
-            (r#"{"rollback_to":null}"#, ""),
-        ] {
-            assert_eq!(what(&words::json(json).unwrap()), text);
-        }
-    }
 
     #[test]
     fn only_a_root_has_versions() {

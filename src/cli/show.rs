@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use super::fault::Fault;
 use super::flags::Flag;
 use super::parse::Typed;
-use super::words;
 use crate::path::Path;
 use crate::value::Value;
+use crate::words;
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,12 @@ use super::flags::Flag;
 use super::parse::Typed;
 use super::serve::{data_dir, tokens_file};
 use super::show::{Form, Out, note};
-use super::words::short;
 use crate::commit::TegaId;
-use crate::daemon::clock;
 use crate::path::{Key, Path};
 use crate::system::now_ms;
 use crate::token::{Cidr, Grant, Line, TokenError, file, grant_path, shown};
 use crate::value::Value;
+use crate::words::{self, short};
 
 /// The options that say what a token allows.
 const GRANTS: [(Flag, &str); 6] = [
@@ -73,7 +72,7 @@ pub(super) fn fault(error: TokenError) -> Fault {
 }
 
 fn now() -> String {
-    clock::time(i64::try_from(now_ms()).unwrap_or(i64::MAX))
+    words::time(i64::try_from(now_ms()).unwrap_or(i64::MAX))
 }
 
 fn hint() {

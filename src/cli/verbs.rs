@@ -22,6 +22,7 @@ const fn verb(
 /// All verbs, in the order of the help.
 pub const VERBS: &[VerbRow] = &[
     verb(Verb::Serve, "serve", "", (0, 0), "run the server", SERVE, SERVE_MORE),
+    verb(Verb::Demo, "demo", "", (0, 0), "a global server and three routers to play with", DEMO, DEMO_MORE),
     verb(Verb::Get, "get", "[PATH]", (0, 1), "print a node: a scalar raw, a container as JSON", GET, ""),
     verb(Verb::Put, "put", "PATH VALUE|-", (2, 2), "set a node", PUT, PUT_MORE),
     verb(Verb::Del, "del", "PATH", (1, 1), "delete a node", WRITE, ""),
@@ -101,6 +102,15 @@ pub const VERBS: &[VerbRow] = &[
         BENCH,
         BENCH_MORE,
     ),
+    verb(
+        Verb::Tui,
+        "tui",
+        "",
+        (0, 0),
+        "the live tree on this terminal; ? there lists the keys",
+        TUI,
+        TUI_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -131,6 +141,9 @@ const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, o
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
 $XDG_RUNTIME_DIR/tega.sock for others.\n\
 With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
+const DEMO: &[Flag] = &[Flag::Headless, Flag::Seconds];
+const DEMO_MORE: &str = "It runs in a temporary directory, below $TMPDIR, and on free ports of loopback; Ctrl-C ends it, and nothing is\n\
+left of it. --headless ends by itself, with 0 if all happened that it shows; --seconds cuts no step short.";
 const GET: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -266,6 +279,11 @@ const BENCH_MORE: &str = "\
 It writes below the root bench; latencies are in microseconds. bench fleet simulates so many local servers over links \
 of their own: it makes a root config-bench-N for each, and measures first sync, put to applied, and the return of all \
 after a cut.";
+
+const TUI: &[Flag] = &[Flag::NoMouse, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const TUI_MORE: &str = "\
+Changes made there are by the tega ID of --id, else by tui. Colours are left out with $NO_COLOR, characters beyond \
+ASCII where $LC_ALL, $LC_CTYPE or $LANG don't say UTF-8; E edits with $VISUAL, $EDITOR or vi.";
 
 /// The row of the verb of this name.
 pub fn verb_named(name: &str) -> Option<&'static VerbRow> {

@@ -36,6 +36,8 @@ pub struct Request {
     headers: String,
     body: Vec<u8>,
     safe: bool,
+    /// The longest body of an answer that is wanted, in bytes.
+    most: Option<usize>,
 }
 
 impl Request {
@@ -58,6 +60,13 @@ impl Request {
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
         self.body = body.into();
+        self
+    }
+
+    /// Wants an answer of so many bytes at most; a longer one isn't read, and is told as the refusal `too_large`.
+    #[must_use]
+    pub fn at_most(mut self, bytes: usize) -> Request {
+        self.most = Some(bytes);
         self
     }
 
@@ -271,7 +280,7 @@ impl Client {
         let bytes = request.encode(&self.server);
         if let Some(mut stream) = self.open.take() {
             // The server may have closed it while it was idle. What may be repeated goes out again on a new one.
-            match exchange(&mut stream, &bytes, request.method) {
+            match exchange(&mut stream, &bytes, request) {
                 Ok((answer, keep)) => {
                     self.open = keep.then_some(stream);
                     return Ok(answer);
@@ -283,7 +292,7 @@ impl Client {
         let mut stream =
             Stream::connect(&self.server.target, self.patience).map_err(|e| Failure::NotReached(said(&e)))?;
         let (answer, keep) =
-            exchange(&mut stream, &bytes, request.method).map_err(|e| Failure::Unknown(said(&e)))?;
+            exchange(&mut stream, &bytes, request).map_err(|e| Failure::Unknown(said(&e)))?;
         self.open = keep.then_some(stream);
         Ok(answer)
     }
@@ -300,10 +309,10 @@ pub(super) fn said(error: &io::Error) -> String {
 }
 
 /// One request and its answer; and whether the connection can carry another.
-fn exchange(stream: &mut (impl Read + Write), request: &[u8], method: &str) -> io::Result<(Answer, bool)> {
+fn exchange(stream: &mut (impl Read + Write), bytes: &[u8], request: &Request) -> io::Result<(Answer, bool)> {
     // A server may refuse a long body before it has read it all, and close: then the answer is still there to read.
-    let sent = stream.write_all(request);
-    let read = read_answer(stream, method);
+    let sent = stream.write_all(bytes);
+    let read = read_answer(stream, request);
     match (sent, read) {
         (Ok(()), read) => read,
         (Err(_), Ok((answer, _))) => Ok((answer, false)),
@@ -319,7 +328,7 @@ struct Head {
     length: Option<usize>,
 }
 
-fn read_answer(stream: &mut impl Read, method: &str) -> io::Result<(Answer, bool)> {
+fn read_answer(stream: &mut impl Read, request: &Request) -> io::Result<(Answer, bool)> {
     let mut buf = Vec::new();
     let (head, rest) = loop {
         if let Some((head, used)) = parse_head(&buf)? {
@@ -334,8 +343,23 @@ fn read_answer(stream: &mut impl Read, method: &str) -> io::Result<(Answer, bool
         }
         fill(stream, &mut buf)?;
     };
-    let mut input = Body { stream, buf: rest, at: 0 };
-    let (body, ended) = if method == "HEAD" || matches!(head.status, 204 | 304) {
+    let mut input = Body { stream, buf: rest, at: 0, most: request.most.unwrap_or(MAX_BODY) };
+    let read = body_of(&mut input, &head, request.method);
+    let (body, ended) = match (read, request.most) {
+        // As if the server had refused: asking again would bring the same.
+        (Err(error), Some(most)) if error.kind() == io::ErrorKind::FileTooLarge => {
+            let refusal = Refusal::new("too_large", format!("the answer has more than {most} bytes"));
+            let (status, body) = (refusal.status, refusal.to_json().into_bytes());
+            return Ok((Answer { status, headers: Vec::new(), body }, false));
+        }
+        (read, _) => read?,
+    };
+    Ok((Answer { status: head.status, headers: head.headers, body }, head.keep && ended))
+}
+
+/// The body, and whether it ended before the connection does.
+fn body_of<S: Read>(input: &mut Body<'_, S>, head: &Head, method: &str) -> io::Result<(Vec<u8>, bool)> {
+    Ok(if method == "HEAD" || matches!(head.status, 204 | 304) {
         (Vec::new(), true)
     } else if head.chunked {
         (input.chunked()?, true)
@@ -343,8 +367,7 @@ fn read_answer(stream: &mut impl Read, method: &str) -> io::Result<(Answer, bool
         (input.exactly(length)?, true)
     } else {
         (input.rest()?, false)
-    };
-    Ok((Answer { status: head.status, headers: head.headers, body }, head.keep && ended))
+    })
 }
 
 fn parse_head(buf: &[u8]) -> io::Result<Option<(Head, usize)>> {
@@ -380,6 +403,10 @@ fn garbled(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the answer isn't HTTP: {what}"))
 }
 
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "the answer is too long")
+}
+
 /// Appends what a stream has, at least a byte; its end is an error.
 pub(super) fn fill(stream: &mut impl Read, buf: &mut Vec<u8>) -> io::Result<()> {
     let mut chunk = [0; 16 << 10];
@@ -401,12 +428,14 @@ struct Body<'a, S> {
     stream: &'a mut S,
     buf: Vec<u8>,
     at: usize,
+    /// The longest that is read.
+    most: usize,
 }
 
 impl<S: Read> Body<'_, S> {
     fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        if length > MAX_BODY {
-            return Err(garbled("a body that is too long"));
+        if length > self.most {
+            return Err(too_long());
         }
         while self.buf.len() - self.at < length {
             if self.at > 0 {
@@ -446,8 +475,8 @@ impl<S: Read> Body<'_, S> {
             let line = self.line()?;
             let size = line.split(';').next().unwrap_or("").trim();
             let size = usize::from_str_radix(size, 16).map_err(|_| garbled("a bad chunk size"))?;
-            if size > MAX_BODY - body.len() {
-                return Err(garbled("a body that is too long"));
+            if size > self.most - body.len() {
+                return Err(too_long());
             }
             if size == 0 {
                 while !self.line()?.is_empty() {}
@@ -466,8 +495,8 @@ impl<S: Read> Body<'_, S> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 filled => filled?,
             }
-            if self.buf.len() > MAX_BODY {
-                return Err(garbled("a body that is too long"));
+            if self.buf.len() > self.most {
+                return Err(too_long());
             }
         }
         Ok(self.buf.split_off(self.at.min(self.buf.len())))

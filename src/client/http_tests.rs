@@ -15,7 +15,26 @@ impl Read for Canned {
 }
 
 fn answer(text: &str) -> io::Result<(Answer, bool)> {
-    read_answer(&mut Canned(io::Cursor::new(text.as_bytes().to_vec())), "GET")
+    answer_to(text, &Request { method: "GET", ..Request::default() })
+}
+
+fn answer_to(text: &str, request: &Request) -> io::Result<(Answer, bool)> {
+    read_answer(&mut Canned(io::Cursor::new(text.as_bytes().to_vec())), request)
+}
+
+#[test]
+fn an_answer_that_is_longer_than_wanted_is_a_refusal_that_isnt_asked_for_again() {
+    let request = Request { method: "GET", ..Request::default() }.at_most(3);
+    for (text, status) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd", 413),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n", 413),
+        ("HTTP/1.1 200 OK\r\n\r\nabcd", 413),
+    ] {
+        let (got, kept) = answer_to(text, &request).unwrap();
+        assert_eq!((got.status, kept), (status, status == 200), "{text}");
+        assert_eq!(got.refusal().map(|refusal| refusal.code), (status == 413).then_some("too_large"));
+    }
 }
 
 #[test]

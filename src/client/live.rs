@@ -1,19 +1,26 @@
-//! A WebSocket session for programs that block: the command line's.
+//! A WebSocket session for programs that block: the command line's, and those that serve functions.
+//!
+//! A function is a leaf `%TEGA_ID.NAME` or `%TEGA_ID.NAME(ARGUMENTS)`, put by whoever likes; its calls come to the newest
+//! session of that tega ID as [`Event::Called`], if it was opened by [`Session::open_serving`], and are answered by
+//! [`Session::answer`] in any order. Any other session declines them, so that a caller learns at once that nobody serves
+//! it instead of after 30 s.
 //!
 //! It speaks the second dialect. A peer that is silent is asked (a ping), and given up when it stays silent: a session
 //! to a router that lost its power ends instead of waiting for ever.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::Server;
 use super::frames::{self, Decoder, Incoming};
 use super::http::{Failure, Stream, fill, said};
+use super::{Call, Server};
 use crate::api::error::Refusal;
 use crate::api::route::PUBSUB;
 use crate::commit::TegaId;
 use crate::message::{self, Dialect, FromServer, Kind, Scope};
+use crate::path::Path;
 use crate::value::{Limits, Value};
 
 /// How long the server may take for its handshake and its answers.
@@ -31,6 +38,8 @@ pub enum Event {
     Notify(Value),
     /// A message of a channel: the channel, who sent it, and the body.
     Message(String, String, Value),
+    /// Somebody calls a function that this session serves. Only one that was opened to serve gets it.
+    Called(Call),
     /// A refusal that belongs to no request.
     Refused(Refusal),
 }
@@ -44,6 +53,8 @@ pub struct Session {
     stream: Stream,
     decoder: Decoder,
     tega_id: TegaId,
+    /// Calls are handed on; else they are declined.
+    serves: bool,
     seq: u32,
     aside: VecDeque<Event>,
     answers: Vec<(u32, Value)>,
@@ -53,6 +64,16 @@ pub struct Session {
 impl Session {
     /// Connects and says who speaks.
     pub fn open(server: &Server, tega_id: TegaId, scope: Scope) -> Result<Session, Failure> {
+        Session::connect(server, tega_id, scope, false)
+    }
+
+    /// As [`Session::open`], for one that serves functions: each call is an [`Event::Called`] and must be answered, since
+    /// its caller waits.
+    pub fn open_serving(server: &Server, tega_id: TegaId, scope: Scope) -> Result<Session, Failure> {
+        Session::connect(server, tega_id, scope, true)
+    }
+
+    fn connect(server: &Server, tega_id: TegaId, scope: Scope, serves: bool) -> Result<Session, Failure> {
         let not_reached = |error: io::Error| Failure::NotReached(said(&error));
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Failure::NotReached(error.to_string()))?;
@@ -69,7 +90,7 @@ impl Session {
         let mut decoder = Decoder::default();
         decoder.push(head.get(used..).unwrap_or_default());
         let (aside, answers) = (VecDeque::new(), Vec::new());
-        let mut session = Session { stream, decoder, tega_id, seq: 0, aside, answers, unanswered: 0 };
+        let mut session = Session { stream, decoder, tega_id, serves, seq: 0, aside, answers, unanswered: 0 };
         let mut hello = String::new();
         message::session(&mut hello, &session.tega_id, scope, Dialect::Second);
         session.send(&hello).map_err(not_reached)?;
@@ -132,6 +153,20 @@ impl Session {
         }
     }
 
+    /// Answers a call: with what the function returns, whatever value that is, or with the reason why it failed.
+    pub fn answer(&mut self, seq: u32, outcome: Result<&Value, &str>) -> Result<(), Lost> {
+        let mut frame = String::new();
+        message::response_head(&mut frame, seq, Kind::Rpc.as_str(), self.tega_id.as_str());
+        match outcome {
+            // In this form a result that looks like a refusal isn't taken for one.
+            Ok(value) => {
+                let _ = write!(frame, "{{\"result\":{value}}}");
+            }
+            Err(why) => Refusal::new("rpc_failed", why).write(&mut frame),
+        }
+        self.send(&frame).map_err(|error| Lost(said(&error)))
+    }
+
     /// What comes next. `None`: nothing until the deadline.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Event>, Lost> {
         if let Some(event) = self.aside.pop_front() {
@@ -170,6 +205,13 @@ impl Session {
                 self.answers.push((seq, body));
                 None
             }
+            FromServer::Request { seq, kind, tega_id, path: Some(word), body }
+                if self.serves && kind == Kind::Rpc.as_str() =>
+            {
+                let path = Path::from_wire(word).map_err(|error| not_read(error.to_string()))?;
+                let body = json(body.unwrap_or("{}"))?;
+                Some(Event::Called(Call { seq, caller: tega_id.map(Into::into), path, body }))
+            }
             FromServer::Request { seq, kind, tega_id, .. } => {
                 self.decline(seq, kind, tega_id).map_err(|error| Lost(said(&error)))?;
                 None
@@ -178,7 +220,7 @@ impl Session {
         })
     }
 
-    /// This client serves no functions: a caller learns that at once instead of after 30 s.
+    /// Nobody serves this here.
     fn decline(&mut self, seq: u32, kind: &str, caller: Option<&str>) -> io::Result<()> {
         let mut frame = String::new();
         message::response_head(&mut frame, seq, kind, caller.unwrap_or("None"));

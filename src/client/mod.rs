@@ -1,8 +1,10 @@
 //! # One tega seen from outside
 //!
 //! What the command line and the browser use to reach a server, and nothing of the server itself. A [`Target`] says
-//! where it is, a [`Server`] what it's shown to let us in; [`http`] asks it one thing at a time, [`live`] holds a session with it over a WebSocket. Both block.
+//! where it is, a [`Server`] what it's shown to let us in; [`http`] asks it one thing at a time, [`live`] holds a session
+//! with it over a WebSocket, and may serve functions there, each [`Call`] of which it answers. Both block.
 
+mod call;
 pub mod frames;
 pub mod http;
 pub mod live;
@@ -11,6 +13,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+pub use call::Call;
 
 /// The port of a tega when an address names none.
 pub const DEFAULT_PORT: u16 = 8739;
@@ -104,6 +108,13 @@ impl Server {
     /// The header that shows the token, with its line end; empty where there's none.
     pub fn authorization(&self) -> String {
         self.token.as_ref().map_or(String::new(), |token| format!("Authorization: Bearer {}\r\n", token.0))
+    }
+
+    /// What the environment of another `tega` says so that it talks to this server, and shows it the same token. The
+    /// environment of a process is for its user's eyes only, unlike its command line.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let token = self.token.as_ref().map(|token| ("TEGA_TOKEN", token.0.clone()));
+        std::iter::once(("TEGA_URL", self.target.to_string())).chain(token).collect()
     }
 }
 

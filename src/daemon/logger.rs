@@ -4,8 +4,8 @@ use std::io::Write;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::clock;
 use crate::system::now_ms;
+use crate::words;
 
 struct Sink;
 
@@ -41,7 +41,7 @@ fn line(ms: i64, record: &Record<'_>) -> String {
     let module = record.target();
     let module = module.strip_prefix("tega::").unwrap_or(module);
     let module = module.split("::").next().unwrap_or(module);
-    let mut line = format!("{} {:5} {module}: ", clock::time(ms), record.level());
+    let mut line = format!("{} {:5} {module}: ", words::time(ms), record.level());
     for c in record.args().to_string().chars() {
         match c {
             c if c.is_control() => line.extend(c.escape_default()),

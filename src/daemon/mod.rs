@@ -19,7 +19,6 @@
 //!
 //! It isn't a supervisor: it doesn't fork, write PID files, change its user, or watch itself.
 
-pub mod clock;
 pub mod listen;
 pub mod logger;
 mod net;

@@ -11,10 +11,10 @@ use crate::store::{Op, Transaction};
 use crate::token::Grant;
 
 /// Numbers that look random, the same ones for the same seed (xorshift).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// A path of `least` to four keys out of few.
-    fn path(&mut self, least: usize) -> Path {
+    pub(super) fn path(&mut self, least: usize) -> Path {
         let len = least + self.below(5 - least);
         let key = |random: &mut Random, first: bool| match random.below(4) {
             0 if !first => "_k".into(),
@@ -34,7 +34,7 @@ impl Random {
     }
 
     /// A value of which each leaf is a text that says where it stands.
-    fn value(&mut self, at: &Path, number: usize) -> Value {
+    pub(super) fn value(&mut self, at: &Path, number: usize) -> Value {
         if at.len() >= 2 && (at.len() >= 5 || self.below(3) == 0) {
             return Value::from(format!("<leaf {at} {number}>"));
         }
@@ -47,7 +47,7 @@ impl Random {
         Value::object(members.collect()).unwrap()
     }
 
-    fn access(&mut self) -> Access {
+    pub(super) fn access(&mut self) -> Access {
         let read = (0..1 + self.below(3)).map(|_| self.path(1)).collect();
         Access::of(Grant { read, ..Grant::default() }.into())
     }

@@ -17,11 +17,7 @@ pub(super) fn all(context: &Context, access: &Access) -> Value {
     let records = context.store.homes();
     let shown = |root: Key| {
         // Every root that exists has a home, so that this passes over nothing.
-        let home = context.store.home(&root).ok()?;
-        let (home, here) = match home {
-            Home::Here => (Some(context.hub.own_id().clone()), true),
-            Home::Away(home) => (home.or_else(|| global.clone()), false),
-        };
+        let (home, here) = home_of(context, global.as_ref(), &root)?;
         let mut members = vec![("home", or_null(home.as_ref(), id)), ("here", Value::from(here))];
         if records.iter().any(|(name, away)| *name == root && away.handover) {
             members.push(("handover", Value::from(true)));
@@ -34,6 +30,19 @@ pub(super) fn all(context: &Context, access: &Access) -> Value {
             || access.grant().is_some_and(|grant| grant.write.iter().any(|w| path.contains(w)))
     };
     by_name(context.hub.all_roots().into_iter().filter(known).filter_map(shown))
+}
+
+/// The home of a root, where it's known, and whether that is this server. `global` is a local's global server. `None`: no
+/// server is.
+pub(super) fn home_of(
+    context: &Context,
+    global: Option<&TegaId>,
+    root: &Key,
+) -> Option<(Option<TegaId>, bool)> {
+    Some(match context.store.home(root).ok()? {
+        Home::Here => (Some(context.hub.own_id().clone()), true),
+        Home::Away(home) => (home.or_else(|| global.cloned()), false),
+    })
 }
 
 /// Makes `home` the home of a root, with the state that this server has once it has all that the old home

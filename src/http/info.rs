@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Context, Reply, homes, links, metrics, status};
+use super::{Context, Reply, browse, homes, links, metrics, status};
 use crate::api::error::Refusal;
 use crate::api::route::Route;
 use crate::commit::TegaId;
@@ -97,6 +97,8 @@ pub(super) fn handle(
             let (context, access) = (context.clone(), access.clone());
             return context.heavy.clone().run(move || done(diff(&context, &access, &root, from, to)));
         }
+        Route::List { path, page } => return browse::list(context, access, path, page, done),
+        Route::Find { path, search } => return browse::find(context, access, path, search, done),
         // All others were taken before.
         _ => Value::Null,
     };

@@ -3,7 +3,7 @@
 //! A request becomes a typed [`Route`], a handler looks into the store or submits to it, and one [`Reply`] comes back:
 //!
 //! ```text
-//! door: bytes → Request ─→ handle ─→ api::route ─→ node | call | info ─→ Reply → bytes: door
+//! door: bytes → Request ─→ handle ─→ api::route ─→ node | call | info | browse ─→ Reply → bytes: door
 //!                                                       └→ store, hub
 //! ```
 //!
@@ -34,6 +34,7 @@
 //! only, and only as the encoder of answers.
 
 mod answer;
+mod browse;
 mod call;
 mod condition;
 pub mod events;
@@ -189,7 +190,11 @@ fn options(path: &str) -> Reply {
 }
 
 #[cfg(test)]
+mod browse_tests;
+#[cfg(test)]
 mod cut_tests;
+#[cfg(test)]
+mod rights_tests;
 #[cfg(test)]
 mod scope_tests;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::events::{EventSource, Flow};
 use super::*;
-use crate::api::route::{Read, Write};
+use crate::api::route::{Page, Read, Search, Write};
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::store::{Incoming, Op, Options, Transaction};
@@ -91,7 +91,7 @@ fn columns() -> [(&'static str, Access); 8] {
 /// here doesn't compile.
 fn row(route: &Route) -> (&'static str, u16) {
     match route {
-        Route::Get { .. } => ("--xx---x", 200),
+        Route::Get { .. } | Route::List { .. } | Route::Find { .. } => ("--xx---x", 200),
         Route::Select { .. } => ("-xxx---x", 200),
         Route::Put { .. } | Route::Delete { .. } => ("----x--x", 200),
         Route::Begin { .. } => ("----x--x", 200),
@@ -144,6 +144,8 @@ fn samples(txid: &str) -> Vec<Route> {
         Route::Sessions,
         Route::History { root: root() },
         Route::Diff { root: root(), from: 0, to: None },
+        Route::List { path: path("a"), page: Page::default() },
+        Route::Find { path: path("a"), search: Search::default() },
         Route::PubSub,
         Route::Link,
     ]

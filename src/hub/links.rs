@@ -279,15 +279,24 @@ impl Links {
         })
     }
 
-    /// Those that were linked and aren't now. A local knows better than the broken link did what is wrong by now.
+    /// Those that were linked and aren't now.
     pub(super) fn lost(&self) -> Vec<LinkInfo> {
+        self.lost.values().map(|lost| self.told(lost)).collect()
+    }
+
+    /// This one, if it was linked and isn't now.
+    pub(super) fn lost_one(&self, id: &TegaId) -> Option<LinkInfo> {
+        self.lost.get(id).map(|lost| self.told(lost))
+    }
+
+    /// A local knows better than the broken link did what is wrong by now.
+    fn told(&self, lost: &Lost) -> LinkInfo {
         let now = self.global.as_ref().map(|global| &global.problem);
-        let told = |lost: &Lost| LinkInfo {
+        LinkInfo {
             since_s: self.moment(lost.at).ago_s,
             problem: now.or(lost.info.problem.as_ref()).cloned(),
             ..lost.info.clone()
-        };
-        self.lost.values().map(told).collect()
+        }
     }
 
     /// When this one was lost, and why; `None`: it wasn't linked since this server began.

@@ -134,6 +134,16 @@ impl Hub {
         }
     }
 
+    /// The link to a server: as it is, or as it was while it's remembered.
+    pub fn link_info(&self, tega_id: &TegaId) -> Option<LinkInfo> {
+        let (live, lost) = {
+            let links = self.links();
+            (links.get(tega_id), links.lost_one(tega_id))
+        };
+        // Outside of the lock: it's foreign code.
+        live.map(|remote| remote.info()).or(lost)
+    }
+
     /// How many links are up.
     pub fn links_up(&self) -> usize {
         self.links().count()
@@ -205,6 +215,15 @@ impl Hub {
                 Err(refusal) => done(Err(refusal)),
             },
             Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    /// How a put at a path would be refused now, unless for its value or for what it expects. What another server that
+    /// is home of it and linked would say isn't asked.
+    pub fn may_put(&self, path: &Path) -> Result<(), Refusal> {
+        match self.place(&Transaction::new(None).put(path.clone(), Value::Null))? {
+            Place::Here => Ok(self.shared.store.may_put(path)?),
+            Place::There { root, home } => self.link_to(&root, home.as_ref()).map(drop),
         }
     }
 

@@ -113,8 +113,9 @@ pub fn read(kind: Kind, path: Option<&str>, body: Option<&str>) -> Result<Ask, R
             write(Op::Delete { path: node()?, expect: expect(&object)? })
         }
         Kind::Rollback => {
-            only(&object, &["backto", "request_id", "durable"])?;
-            write(Op::Rollback { root: rollback_root(&node()?)?, back_to: back_to(&object)?, expect: None })
+            only(&object, &["backto", "version", "request_id", "durable"])?;
+            let (root, expect) = (rollback_root(&node()?)?, expect(&object)?);
+            write(Op::Rollback { root, back_to: back_to(&object)?, expect })
         }
         Kind::Commit => {
             only(&object, &["ops", "request_id", "durable"])?;

@@ -50,9 +50,9 @@ pub fn read(value: &Value) -> Result<Op, Refusal> {
         only(object, &["delete", "version"])?;
         Ok(Op::Delete { path: path("delete", delete)?, expect: expect(object)? })
     } else if let Some(rollback) = object.get("rollback") {
-        only(object, &["rollback", "backto"])?;
+        only(object, &["rollback", "backto", "version"])?;
         let root = rollback_root(&path("rollback", rollback)?)?;
-        Ok(Op::Rollback { root, back_to: back_to(object)?, expect: None })
+        Ok(Op::Rollback { root, back_to: back_to(object)?, expect: expect(object)? })
     } else {
         Err(Refusal::bad("an operation has one of \"put\", \"delete\", \"rollback\""))
     }
@@ -76,10 +76,12 @@ pub fn write(op: &Op, out: &mut String) {
             write_expect(*expect, out)?;
             out.write_char('}')
         }
-        Op::Rollback { root, back_to, .. } => {
+        Op::Rollback { root, back_to, expect } => {
             out.push_str("{\"rollback\":");
             write_string(&Path::from_checked(vec![root.clone()]).to_string(), out)?;
-            write!(out, ",\"backto\":{back_to}}}")
+            write!(out, ",\"backto\":{back_to}")?;
+            write_expect(*expect, out)?;
+            out.write_char('}')
         }
     })();
 }

@@ -245,6 +245,8 @@ fn each_write_is_one_transaction() {
     assert_eq!(one(Kind::Delete, r#"{"version":0}"#), [delete(expect(0))]);
     let back = ops_of(Kind::Rollback, Some("a"), r#"{"backto":-1}"#).unwrap();
     assert_eq!(back, [Op::Rollback { root: "a".into(), back_to: -1, expect: None }]);
+    let back = ops_of(Kind::Rollback, Some("a"), r#"{"backto":3,"version":7}"#).unwrap();
+    assert_eq!(back, [Op::Rollback { root: "a".into(), back_to: 3, expect: expect(7) }]);
     let commit = body::commit(&[put(None, false), delete(expect(2))], Some("r-1"));
     match body::read(Kind::Commit, None, Some(&commit)).unwrap() {
         Ask::Write(writes) => {
@@ -267,6 +269,7 @@ fn every_operation_reads_back_from_what_it_is_written_as() {
         r#"{"delete":"a.b","version":0}"#,
         r#"{"rollback":"a","backto":-2}"#,
         r#"{"rollback":"[\"a.b\"]","backto":4}"#,
+        r#"{"rollback":"a","backto":4,"version":7}"#,
     ] {
         let op = ops::read(&value(text)).unwrap_or_else(|e| panic!("{text}: {e}"));
         let mut out = String::new();

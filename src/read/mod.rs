@@ -5,9 +5,15 @@
 //! reading, once, with one set of limits:
 //!
 //! ```text
-//! Source::of ─→ Found      one node, or all roots ─┐
-//!           └─→ Selection  what a regex matches   ─┴→ write → text
+//! Source::of ─→ Found      one node, or all roots      ─┐
+//!           ├─→ Selection  what a regex matches        ─┤
+//!           ├─→ Listing    a page of a node's children ─┼→ write → text
+//!           └─→ Finding    a piece of a search         ─┘
 //! ```
+//!
+//! The last two are for looking around in a tree that is too large to be sent. Their answers are cut to
+//! [`MAX_PAGE`] bytes and go on where they were told that the last one ended, so each costs what it shows, wherever in
+//! the tree that is.
 //!
 //! A [`Source`] holds the trees that it was made with, so an answer is of one moment, however late it is encoded.
 //!
@@ -18,7 +24,8 @@
 //!
 //! **Time.** Looking something up is quick, writing it may not be. An event loop writes with a budget of
 //! [`INLINE_NODES`] nodes; where that doesn't do, it throws the text away and lets a thread of [`Heavy`] write it all.
-//! A regex may visit every node, whatever it finds, and is never run on an event loop.
+//! A regex may visit every node, whatever it finds, and is never run on an event loop; nor is a search, which ends after
+//! [`MAX_LOOKED`] nodes, with an expression after a quarter of a second, and says where to go on.
 //!
 //! **Memory.** An answer has at most [`MAX_ANSWER`] bytes, and of those that are encoded off the loop only a few are
 //! made at a time.
@@ -28,12 +35,17 @@
 //!
 //! What it isn't: the heads of answers (ETags, versions, a RESPONSE's line), which belong to `http` and `session`.
 
+mod finding;
 mod found;
 mod heavy;
+mod listing;
+mod row;
 mod source;
 
+pub use finding::{Finding, MAX_LOOKED};
 pub use found::{Found, Selection, write_candidate};
 pub use heavy::Heavy;
+pub use listing::Listing;
 pub use source::Source;
 
 use crate::api::error::Refusal;
@@ -44,6 +56,12 @@ pub const INLINE_NODES: usize = 4_096;
 
 /// The longest answer, in bytes. A larger part of the tree is read in pieces.
 pub const MAX_ANSWER: usize = 64 << 20;
+
+/// About where a page of rows ends, in bytes.
+pub const MAX_PAGE: usize = 256 << 10;
+
+/// About how many bytes of values are gone through for one page, so that a few rows of long ones don't take long.
+const MAX_VALUES: usize = 4 << 20;
 
 /// What one regex may find and look at.
 pub const SELECT: SelectLimits = SelectLimits { matches: 100_000, visits: 5_000_000 };

@@ -111,6 +111,26 @@ impl Source {
         }
     }
 
+    /// The roots named `name` or after it, in order.
+    pub fn roots_from(&self, name: &str) -> Box<dyn Iterator<Item = (&Key, &Tree)> + '_> {
+        match &self.trees {
+            Trees::Present(view) => Box::new(view.roots_from(name).map(|(name, root)| (name, &root.present))),
+            _ => {
+                let name = Key::new(name);
+                Box::new(self.roots().skip_while(move |(root, _)| **root < name))
+            }
+        }
+    }
+
+    /// How many roots there are.
+    pub fn root_count(&self) -> usize {
+        match &self.trees {
+            Trees::Present(view) => view.root_count(),
+            Trees::Past(_, past) => usize::from(past.tree.is_some()),
+            Trees::Some(trees) => trees.len(),
+        }
+    }
+
     fn root(&self, name: &Key) -> Option<&Tree> {
         match &self.trees {
             Trees::Present(view) => view.root(name).map(|root| &root.present),

@@ -314,10 +314,7 @@ impl Judge<'_, '_> {
 
     fn put(&mut self, path: &Path, value: &Value) -> Result<(), Error> {
         let at = self.draft(&path.keys()[0]);
-        if self.tip.overlay.above(path) {
-            let message = "an ephemeral node stands above, and nothing persistent can be put below it".into();
-            return Err(Error::Ephemeral { path: path.clone(), message });
-        }
+        self.tip.overlay.check_above(path)?;
         let stamp = Stamp::version(self.drafts[at].version);
         let refused = |error| Error::from_tree(error, path);
         let node = Node::build(value, stamp, path.len() - 1).map_err(refused)?;

@@ -76,6 +76,7 @@ mod install;
 mod judge;
 mod options;
 mod overlay;
+mod peek;
 mod pending;
 mod replay;
 mod replica;

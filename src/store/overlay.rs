@@ -68,6 +68,23 @@ impl Overlay {
         !self.leases.is_empty() && (1..path.len()).any(|len| self.leases.contains_key(&path.prefix(len)))
     }
 
+    /// Refuses what is persistent below an ephemeral node.
+    pub(super) fn check_above(&self, path: &Path) -> Result<(), Error> {
+        if !self.above(path) {
+            return Ok(());
+        }
+        let message = "an ephemeral node stands above, and nothing persistent can be put below it".into();
+        Err(Error::Ephemeral { path: path.clone(), message })
+    }
+
+    /// Whose ephemeral node stands at or above the path.
+    pub(super) fn owner(&self, path: &Path) -> Option<&TegaId> {
+        if self.leases.is_empty() {
+            return None;
+        }
+        (1..=path.len()).find_map(|len| self.leases.get(&path.prefix(len))).map(|lease| &lease.by)
+    }
+
     /// The ephemeral nodes at or below the path, in order.
     pub(super) fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a Path, &'a Lease)> {
         // A path sorts just before everything below it.

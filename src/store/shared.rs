@@ -155,6 +155,17 @@ impl Shared {
         }
     }
 
+    /// Whether a client's submission is within the limits.
+    pub(super) fn takes(&self, queue: &Queue, weight: usize) -> Result<(), Error> {
+        if queue.closed {
+            return Err(Error::Closed);
+        }
+        let full =
+            queue.items.len() >= self.options.queue || queue.weight + weight > self.options.queue_bytes;
+        // A single transaction is always taken, however big: its own limits bound it.
+        if full && !queue.items.is_empty() { Err(Error::Busy) } else { Ok(()) }
+    }
+
     /// Queues a client's submission within the limits, or gives its answer back.
     pub(super) fn submit<T>(
         &self,
@@ -163,14 +174,8 @@ impl Shared {
         make: impl FnOnce(Done<T>) -> Submission,
     ) -> Result<(), (Error, Done<T>)> {
         let mut queue = self.queue();
-        if queue.closed {
-            return Err((Error::Closed, done));
-        }
-        let full =
-            queue.items.len() >= self.options.queue || queue.weight + weight > self.options.queue_bytes;
-        // A single transaction is always taken, however big: its own limits bound it.
-        if full && !queue.items.is_empty() {
-            return Err((Error::Busy, done));
+        if let Err(error) = self.takes(&queue, weight) {
+            return Err((error, done));
         }
         queue.weight += weight;
         queue.items.push_back(make(done));

@@ -218,6 +218,16 @@ impl View {
         self.state.live.iter().map(|(name, root)| (name, &**root))
     }
 
+    /// The roots named `name` or after it.
+    pub fn roots_from<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a Key, &'a Root)> + use<'a> {
+        self.state.live.iter_from(name).map(|(name, root)| (name, &**root))
+    }
+
+    /// How many roots exist.
+    pub fn root_count(&self) -> usize {
+        self.state.live.len()
+    }
+
     /// One root.
     pub fn root(&self, name: &str) -> Option<&Root> {
         self.state.live.get(name).map(|root| &**root)

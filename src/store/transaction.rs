@@ -72,7 +72,8 @@ pub enum Op {
         root: Key,
         /// A version, or, where negative, how many versions before the present one.
         back_to: i64,
-        /// The root's version that a `back_to` below 0 was resolved against; a deleted root has one too.
+        /// The root's version that a `back_to` below 0 was resolved against, or that the caller looked at before; a
+        /// deleted root has one too.
         expect: Option<Expect>,
     },
 }

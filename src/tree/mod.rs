@@ -31,6 +31,7 @@
 //! | `walk` | every node, depth first |
 //! | `within` | a node cut to some of its subtrees |
 //! | `select`, `pattern` | nodes by regular expression, and channels; how such a text is read |
+//! | `needle` | what a search compares keys and values with |
 //! | `text` | JSON straight from the tree, plain and in the `internal` form |
 //! | `edges` | parents and children as pairs, for drawing |
 //! | `state` | a tree with its stamps as lines of text, and back |
@@ -39,6 +40,7 @@ mod diff;
 mod edges;
 mod edit;
 mod map;
+mod needle;
 mod node;
 mod pattern;
 mod select;
@@ -59,6 +61,7 @@ pub use diff::{Difference, Step, diff, steps};
 pub use edges::edges;
 pub use edit::Edit;
 pub use map::{FANOUT, Iter, Map, Pair, Pairs};
+pub use needle::Needle;
 pub use pattern::{MAX_PATTERN, MAX_PATTERN_LEVELS, PatternError};
 pub use select::{ChannelPattern, Match, Pattern, SelectError, SelectLimits};
 pub use state::{StateReader, write_states};

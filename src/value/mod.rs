@@ -27,7 +27,7 @@ use smol_str::SmolStr;
 use crate::path::Key;
 pub use crate::path::MAX_DEPTH;
 pub use scan::{Limits, ParseError};
-pub use write::{Escaped, write_float, write_int, write_string};
+pub use write::{Escaped, beginning, write_float, write_int, write_string};
 
 /// The deepest value that can be made: room for the lists and objects that messages and records wrap around a
 /// value. What goes into a tree is held to [`MAX_DEPTH`] by the tree.

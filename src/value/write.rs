@@ -90,6 +90,12 @@ pub fn write_int(int: u64, out: &mut impl Write) -> fmt::Result {
     out.write_str(itoa::Buffer::new().format(int))
 }
 
+/// The beginning of a text, of at most so many bytes: no character is cut in two.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 /// A writer that escapes what goes through it for the inside of a JSON string.
 #[derive(Debug)]
 pub struct Escaped<'a, W>(pub &'a mut W);

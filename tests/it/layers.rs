@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("path", &[]),
     ("value", &["path"]),
     ("yaml", &["path", "value"]),
+    ("words", &["path", "value"]),
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
@@ -27,14 +28,15 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "tree", "value"],
     ),
     ("door", &["api", "http", "path", "system", "token", "value"]),
-    ("client", &["api", "commit", "message", "value"]),
+    ("client", &["api", "commit", "message", "path", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
-    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token"]),
+    ("daemon", &["commit", "door", "http", "hub", "link", "session", "store", "system", "token", "words"]),
+    ("tui", &["api", "client", "commit", "message", "path", "store", "value", "words"]),
     (
         "cli",
         &[
             "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
-            "system", "token", "tree", "value", "yaml",
+            "system", "token", "tree", "tui", "value", "words", "yaml",
         ],
     ),
 ];

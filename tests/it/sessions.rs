@@ -2,7 +2,12 @@
 //! belongs to a session ends with it.
 
 use std::net::Shutdown;
+use std::thread::JoinHandle;
 
+use tega::client::live::{Event, Session};
+use tega::client::{Call, Target};
+use tega::commit::TegaId;
+use tega::message::{Kind, Scope};
 use tega::value::Value;
 
 use crate::server::Server;
@@ -426,4 +431,57 @@ fn a_session_that_doesnt_take_its_answers_isnt_read_from_and_costs_little() {
         assert!(frame.starts_with(&format!("RESPONSE {n} GET ")), "{frame:.100}");
         assert!(frame.len() > value.len());
     }
+}
+
+/// The library's own session as the owner of `fn.f`: it answers so many calls with what this makes of each.
+fn serving(server: &Server, calls: usize, work: fn(&Call) -> Result<Value, String>) -> JoinHandle<()> {
+    let target: Target = server.url().parse().unwrap();
+    let owner = TegaId::new("owner").unwrap();
+    let mut session = Session::open_serving(&target.into(), owner, Scope::Local).unwrap();
+    let leaf = r#"{"value":"%owner.f(a, b=2)","ephemeral":true}"#;
+    session.request(Kind::Put, "fn.f", leaf).unwrap().unwrap();
+    std::thread::spawn(move || {
+        for _ in 0..calls {
+            let Some(Event::Called(call)) = session.next(None).unwrap() else { panic!("no call") };
+            let outcome = work(&call);
+            session.answer(call.seq, outcome.as_ref().map_err(String::as_str)).unwrap();
+        }
+    })
+}
+
+#[test]
+fn a_program_serves_a_function_through_the_library() {
+    let server = Server::start();
+    let owner = serving(&server, 4, |call| match (call.argument(0, "a"), call.argument(1, "b")) {
+        (Some(a), Some(b)) => {
+            Ok(json(&format!("[{a},{b},\"{}\",\"{}\"]", call.caller.clone().unwrap(), call.path)))
+        }
+        (Some(a), None) => Ok(a.clone()),
+        (None, _) => Err("f(a, b=2): a is missing".into()),
+    });
+    let mut caller = Ws::session(&server, "alice", "local 2");
+    let mut call = |seq, body: &str| caller.ask(seq, "RPC", "fn.f", body).to_string();
+    assert_eq!(call(1, r#"{"args":[1],"kwargs":{"b":3}}"#), r#"{"result":[1,3,"alice","fn.f"]}"#);
+    // What looks like a refusal, or like a wrapped result, comes as it is.
+    let odd = r#"{"error":{"code":"x","message":"y"}}"#;
+    assert_eq!(call(2, &format!("{{\"args\":[{odd}]}}")), format!("{{\"result\":{odd}}}"));
+    assert_eq!(call(3, r#"{"args":[{"result":1}]}"#), r#"{"result":{"result":1}}"#);
+    let failed = call(4, "{}");
+    assert!(failed.contains("rpc_failed") && failed.contains("a is missing"), "{failed}");
+    owner.join().unwrap();
+}
+
+#[test]
+fn a_session_that_serves_nothing_declines_at_once() {
+    let server = Server::start();
+    let target: Target = server.url().parse().unwrap();
+    let owner = TegaId::new("owner").unwrap();
+    let mut session = Session::open(&target.into(), owner, Scope::Local).unwrap();
+    session.request(Kind::Put, "fn.f", r#"{"value":"%owner.f"}"#).unwrap().unwrap();
+    let waiting = std::thread::spawn(move || session.next(None).map(drop));
+    let mut caller = Ws::session(&server, "alice", "local 2");
+    let answer = caller.ask(1, "RPC", "fn.f", "{}").to_string();
+    assert!(answer.contains("rpc_failed") && answer.contains("serves no functions"), "{answer}");
+    drop(server);
+    assert!(waiting.join().unwrap().is_err());
 }

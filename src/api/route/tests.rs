@@ -89,6 +89,28 @@ fn table() -> Vec<(&'static str, Route)> {
         ("GET /_history?root_oid=a", Route::History { root: "a".into() }),
         ("GET /_diff?root_oid=a&from=-2&to=5", Route::Diff { root: "a".into(), from: -2, to: Some(5) }),
         ("GET /_diff?root_oid=a&from=0", Route::Diff { root: "a".into(), from: 0, to: None }),
+        ("GET /_list", Route::List { path: Path::TOP, page: Page::default() }),
+        (
+            "GET /_list?path=a.b&after=None&prefix=%5Bx&limit=1000",
+            Route::List {
+                path: path("a.b"),
+                page: Page { after: "None".into(), prefix: "[x".into(), limit: 1_000 },
+            },
+        ),
+        ("GET /_find?path=a", Route::Find { path: path("a"), search: Search::default() }),
+        (
+            "GET /_find?text=None&regex_flag=True&in=keys&after=a.b&limit=1",
+            Route::Find {
+                path: Path::TOP,
+                search: Search {
+                    text: "None".into(),
+                    regex: true,
+                    within: Within::Keys,
+                    after: Some(path("a.b")),
+                    limit: 1,
+                },
+            },
+        ),
         ("GET /_pubsub", Route::PubSub),
         ("GET /_link", Route::Link),
     ]
@@ -162,6 +184,13 @@ fn what_cant_be_understood_is_refused_with_a_reason() {
         ("POST /_rpc?path=a..b", 400, "empty"),
         ("GET /_history", 400, "root_oid"),
         ("GET /_diff?root_oid=a", 400, "from"),
+        ("GET /_list?path=a..b", 400, "empty"),
+        ("GET /_list?path=_a", 400, "_a"),
+        ("GET /_list?limit=0", 400, "1000"),
+        ("GET /_list?limit=1001", 400, "1000"),
+        ("GET /_find?limit=-1", 400, "1000"),
+        ("GET /_find?in=key", 400, "values"),
+        ("GET /_find?path=a.b&after=a.c", 400, "a.b"),
         ("GET /_nope", 404, "_status"),
         ("PUT /_nope", 404, "_begin"),
         ("GET /_roots/a", 404, "_roots"),

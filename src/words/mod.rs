@@ -1,4 +1,14 @@
-//! How values, `PATH=JSON` lines and operations are written on a command line.
+//! # Values as people type them
+//!
+//! How values, `PATH=JSON` lines and operations are written where a person writes them: on a command line, in a browser's
+//! prompt. A word that looks like JSON must be JSON, and everything else becomes what it looks like ([`value`]);
+//! [`short`] is the way back. Times, the entries of a history and links ([`links`]) are told here too, since the command line
+//! and the browser tell of them alike. Nothing here knows a terminal or a server.
+
+pub mod links;
+mod past;
+
+pub use past::{time, what};
 
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
@@ -50,27 +60,32 @@ pub fn split_flat(line: &str) -> Option<(&str, &str)> {
 
 /// The `PATH=JSON` lines of a value: one for each leaf and each empty container.
 pub fn flat(path: &Path, value: &Value, out: &mut String) {
+    each_leaf(path, value, &mut |keys, leaf| {
+        // Writing to a String can't fail.
+        let _ = crate::path::write_keys(keys, out);
+        out.push('=');
+        let _ = leaf.write(out);
+        out.push('\n');
+    });
+}
+
+/// Tells each leaf and each empty container of a value that stands at a path, in order.
+pub fn each_leaf(path: &Path, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     let mut keys = path.keys().to_vec();
-    flat_below(&mut keys, value, out);
+    each_below(&mut keys, value, tell);
 }
 
 /// The depth of a value is bounded by `MAX_DEPTH`, and so is this recursion.
-fn flat_below(keys: &mut Vec<Key>, value: &Value, out: &mut String) {
+fn each_below(keys: &mut Vec<Key>, value: &Value, tell: &mut impl FnMut(&[Key], &Value)) {
     match value.as_object() {
         Some(object) if !object.members().is_empty() || keys.is_empty() => {
             for (key, below) in object.members() {
                 keys.push(key.clone());
-                flat_below(keys, below, out);
+                each_below(keys, below, tell);
                 keys.pop();
             }
         }
-        _ => {
-            // Writing to a String can't fail.
-            let _ = crate::path::write_keys(keys, out);
-            out.push('=');
-            let _ = value.write(out);
-            out.push('\n');
-        }
+        _ => tell(keys, value),
     }
 }
 
@@ -159,6 +174,60 @@ fn op<const N: usize>(members: [(&str, Value); N], version: Option<i64>) -> Resu
     let mut all: Vec<(Key, Value)> = members.into_iter().map(|(key, value)| (key.into(), value)).collect();
     all.extend(version.map(|version| ("version".into(), Value::from(version))));
     Value::object(all).map_err(|error| error.to_string())
+}
+
+/// Splits a line into words where there's no shell to do it. Spaces end a word, but not in `'…'` and `"…"`, which may also
+/// be a part of one, nor between the brackets of JSON and of `["a key"]`, which are kept as they stand.
+pub fn split(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let (mut quote, mut depth, mut escaped) = (None, 0_usize, false);
+    for c in line.chars() {
+        match (quote, c) {
+            _ if escaped => {
+                escaped = false;
+                word.get_or_insert_default().push(c);
+            }
+            // What is between brackets is JSON: quotes and escapes are a part of it.
+            (Some('"'), '\\') if depth > 0 => {
+                escaped = true;
+                word.get_or_insert_default().push(c);
+            }
+            (Some('"') | None, '\\') if depth == 0 => escaped = true,
+            (Some(open), c) if c == open => {
+                quote = None;
+                if depth > 0 {
+                    word.get_or_insert_default().push(c);
+                }
+            }
+            (None, '"') => {
+                quote = Some(c);
+                let word = word.get_or_insert_default();
+                if depth > 0 {
+                    word.push(c);
+                }
+            }
+            (None, '\'') if depth == 0 => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() && depth == 0 => words.extend(word.take()),
+            (None, '[' | '{') => {
+                depth += 1;
+                word.get_or_insert_default().push(c);
+            }
+            (None, ']' | '}') => {
+                depth = depth.saturating_sub(1);
+                word.get_or_insert_default().push(c);
+            }
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() || depth > 0 || escaped {
+        return Err("a quote or a bracket isn't closed".into());
+    }
+    words.extend(word);
+    Ok(words)
 }
 
 /// The arguments of `tega rpc` as the body of a call: `NAME=VALUE` goes by name, all else by place.
@@ -288,6 +357,27 @@ mod tests {
             "put _x 1",
         ] {
             assert!(operation(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_split_as_a_shell_would_but_json_and_paths_need_no_quotes() {
+        for (line, words) in [
+            ("get lan.ip", &["get", "lan.ip"][..]),
+            ("  put a  'x y' ", &["put", "a", "x y"]),
+            ("put a \"x \\\" y\" ''", &["put", "a", "x \" y", ""]),
+            (
+                r#"put a.b {"k": [1, "x ] \" y"]} --id x"#,
+                &["put", "a.b", r#"{"k": [1, "x ] \" y"]}"#, "--id", "x"],
+            ),
+            (r#"get lan.hosts["192.168.1.9"].name"#, &["get", r#"lan.hosts["192.168.1.9"].name"#]),
+            (r"put a x\ y", &["put", "a", "x y"]),
+            ("", &[]),
+        ] {
+            assert_eq!(split(line).unwrap(), words, "{line}");
+        }
+        for line in ["put a 'x", "put a [1", "put a \"", "x\\"] {
+            assert!(split(line).is_err(), "{line}");
         }
     }
 
