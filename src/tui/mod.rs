@@ -15,7 +15,7 @@
 //!    ↑──────────────────────────────────────── WebSocket, one session ←───────────────┘
 //! ```
 //!
-//! - [`model`](model::Model) is as much of the tree as is unfolded: rows, at most [`model::MAX_ROWS`]. It's read page by page,
+//! - `model` is as much of the tree as is unfolded: rows, at most `MAX_ROWS`. It's read page by page,
 //!   and kept up to date by notifications, which carry the position that they happened at.
 //! - `feed` stands between the session and the screen: it keeps the newest change of each path until the next frame takes them,
 //!   so that ten thousand changes a second cost a frame what fits on it.

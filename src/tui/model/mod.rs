@@ -5,7 +5,7 @@
 //! it again where it's newer. Where a notification can't say enough (a whole subtree was put, too much changed), the container is
 //! read again, in place.
 //!
-//! **Invariants**, which [`Model::check`] looks at in tests: rows are in the order of their keys, each once; the height of what is
+//! **Invariants**, which `Model::check` looks at in tests: rows are in the order of their keys, each once; the height of what is
 //! open is its rows and the heights of what is open below; rows are counted, and at most [`MAX_ROWS`] and one page.
 
 mod change;

@@ -11,7 +11,7 @@
 //! - `commit` commits, and asks what is there now where something changed meanwhile.
 //! - [`part`] and [`diff`] reach into values; `draw` is the screen.
 //!
-//! **Invariant**, which [`Pending::check`] looks at in tests: no change lies below another. What is changed below a
+//! **Invariant**, which `Pending::check` looks at in tests: no change lies below another. What is changed below a
 //! subtree that was changed becomes a part of that change; a subtree that is changed takes the changes below it in.
 //! So the order of the list means nothing to what comes out, and a change's base is what the server had.
 
