@@ -71,6 +71,10 @@ impl std::error::Error for BadId {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
+/// Beyond this no version or position is taken from another server. Whoever counts honestly never comes near it; and what
+/// is added to it here still fits the numbers of a log, which could otherwise not be opened again.
+pub const MAX_COUNTER: u64 = 1 << 62;
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -38,7 +38,7 @@ pub(super) fn list(
     let write = move || {
         let (context, access) = its;
         let mut out = String::with_capacity(1_024);
-        let mut stands = Stands::new(&context);
+        let mut stands = Stands::new(&context, access.is_admin());
         let rights = |out: &mut String| write_rights(&context, &access, listing.path(), out);
         listing.write(&mut out, rights, |root, out| stands.write(root, out));
         done(Reply::json(out).with("Cache-Control", "no-store"));
@@ -88,6 +88,8 @@ struct Stands<'a> {
     global: Option<GlobalInfo>,
     /// The links that were asked so far: many roots may have one home.
     links: HashMap<TegaId, Option<Asked>>,
+    /// What is wrong with a link may name other roots that it carries.
+    is_admin: bool,
 }
 
 /// A link, and what it carries.
@@ -97,8 +99,8 @@ struct Asked {
 }
 
 impl<'a> Stands<'a> {
-    fn new(context: &'a Context) -> Stands<'a> {
-        Stands { context, global: context.hub.global(), links: HashMap::new() }
+    fn new(context: &'a Context, is_admin: bool) -> Stands<'a> {
+        Stands { context, global: context.hub.global(), links: HashMap::new(), is_admin }
     }
 
     /// Appends `,"home":TEGA_ID|null,"here":…,"stale_ms":N|null` and, where there's one, `,"problem":…`.
@@ -147,6 +149,14 @@ impl<'a> Stands<'a> {
             (Some(link), _) => link.problem.clone(),
             (None, Some(global)) => global.problem.clone(),
             (None, None) => Some("not linked since this server started".to_string()),
+        };
+        let of_link = || {
+            let told = of_link()?;
+            Some(if self.is_admin {
+                told
+            } else {
+                "its link isn't in order; /_status tells an administrator why".into()
+            })
         };
         (stale_ms, refused.or_else(of_link))
     }

@@ -10,8 +10,8 @@ use super::homes::{Home, Role, home};
 use super::judge::{Applied, Tip};
 use super::replay::edit_root;
 use super::state::{Kept, Past, State, with_kept};
-use super::transaction::Receipt;
-use crate::commit::{Commit, Digest, Edit, Incarnation, Position, TegaId, Touched};
+use super::transaction::{MAX_REQUEST_ID, Receipt};
+use crate::commit::{Commit, Digest, Edit, Incarnation, MAX_COUNTER, Position, TegaId, Touched};
 use crate::path::{Key, Path};
 use crate::tree::{Tree, Version};
 
@@ -32,6 +32,18 @@ pub(super) fn read(record: &str) -> Result<Commit, Error> {
     Commit::decode(record).map_err(|why| diverged("?", format!("not a record of a commit: {why}")))
 }
 
+/// Refuses numbers that nobody reaches by counting, and IDs that nobody may choose.
+fn check_bounds(commit: &Commit) -> Result<(), Error> {
+    let beyond = |number: u64| number > MAX_COUNTER;
+    if beyond(commit.position.0) || commit.roots.iter().any(|touched| beyond(touched.version)) {
+        return Err(diverged("?", "a position or version beyond all that are given out"));
+    }
+    if commit.request.as_ref().is_some_and(|request| request.id.len() > MAX_REQUEST_ID) {
+        return Err(diverged("?", "the ID of a request that is longer than one may be"));
+    }
+    Ok(())
+}
+
 /// Makes a home's commit the next of this tip; `None`: it is here already. After an error the tip must be restored.
 ///
 /// `roots`: those that are followed, beyond which its home has nothing to say. `pending` are history entries that aren't in the histories yet.
@@ -46,6 +58,10 @@ pub(super) fn follow<'p>(
     };
     if let Some(edit) = commit.edits.iter().find(|edit| !is_of(&commit.roots, edit)) {
         return Err(diverged(&edit.path().to_string(), "an edit of a root without a version"));
+    }
+    // Not at a start: what the log holds was taken once.
+    if tip.role.is_some() {
+        check_bounds(&commit)?;
     }
     let mut fresh = Vec::with_capacity(commit.roots.len());
     for touched in &commit.roots {

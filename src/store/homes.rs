@@ -7,7 +7,7 @@ use super::compact::{Text, write_store};
 use super::state::State;
 use super::transaction::Op;
 use super::{Done, Error, LOST_POSITIONS, Submission};
-use crate::commit::{Position, TegaId};
+use crate::commit::{MAX_COUNTER, Position, TegaId};
 use crate::log::{Group, Log};
 use crate::path::{Key, Path};
 use crate::value::{Value, write_string};
@@ -204,7 +204,7 @@ impl Committer {
         let changed = !group.is_empty();
         if let Some(there) = taken_over {
             // IDs of requests may name positions that the old home gave out: none of them is to be taken for one of here.
-            state.position.0 = state.position.0.max(there.0) + LOST_POSITIONS;
+            state.position.0 = state.position.0.max(there.0.min(MAX_COUNTER)) + LOST_POSITIONS;
             let write = |out: &mut Vec<u8>| {
                 let (position, floor) = (state.position, state.floor);
                 // Memory can't refuse what is written to it.

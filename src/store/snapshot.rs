@@ -15,7 +15,8 @@ use super::base::{Lines, Reading, number};
 use super::replica::Standing;
 use super::requests::{self, CARRIED, Outcomes};
 use super::state::Past;
-use crate::commit::{Position, TegaId};
+use super::transaction::MAX_REQUEST_ID;
+use crate::commit::{MAX_COUNTER, Position, TegaId};
 use crate::path::Key;
 use crate::value::{Limits, Value, write_string};
 
@@ -55,6 +56,9 @@ pub(super) fn write_names<'a>(names: impl Iterator<Item = &'a Key>, out: &mut St
     }
 }
 
+/// Outcomes of requests that are taken of one snapshot: both tables of a home.
+const MAX_OUTCOMES: usize = 20_000;
+
 /// A snapshot on its way in.
 pub struct Incoming {
     home: TegaId,
@@ -92,7 +96,11 @@ impl Incoming {
         if line.get("snapshot").is_none() || self.position.is_some() {
             return Err("a line of no known kind".into());
         }
-        self.position = Some(Position(number(&line, "position")?));
+        let position = number(&line, "position")?;
+        if position > MAX_COUNTER {
+            return Err("a position beyond all that are given out".into());
+        }
+        self.position = Some(Position(position));
         let absent = line.get("absent").and_then(Value::as_list).ok_or("\"absent\" must be a list")?;
         absent.items().iter().try_for_each(|name| self.take(name.as_str().unwrap_or(""), None))
     }
@@ -103,6 +111,13 @@ impl Incoming {
             return Err("more outcomes of requests than a snapshot carries".into());
         }
         let outcomes = requests::read(requests)?;
+        if self.outcomes.len() + outcomes.len() > MAX_OUTCOMES {
+            return Err("more outcomes of requests than anybody remembers".into());
+        }
+        let is_bad = |id: &str, count: usize| id.is_empty() || id.len() > MAX_REQUEST_ID || count == 0;
+        if outcomes.iter().any(|(id, outcome)| is_bad(id, outcome.versions.len())) {
+            return Err("the outcome of a request that can't have been made".into());
+        }
         let mut names = outcomes.iter().flat_map(|(_, outcome)| &outcome.versions);
         if let Some((name, _)) = names.find(|(name, _)| !self.roots.iter().any(|(root, _)| root == name)) {
             return Err(format!("the outcome of a request to {name}, which wasn't asked for"));
@@ -114,6 +129,9 @@ impl Incoming {
     fn end_reading(&mut self) -> Result<(), String> {
         let Some(reading) = self.reading.take() else { return Ok(()) };
         let (name, past) = reading.finish()?;
+        if past.position.0.max(past.version.0) > MAX_COUNTER {
+            return Err(format!("{name}: a position or version beyond all that are given out"));
+        }
         self.take(&name, Some(past))
     }
 

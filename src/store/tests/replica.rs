@@ -579,3 +579,41 @@ fn what_was_moved_to_another_server_is_given_out_no_more() {
     let (mut feed, _) = global.feed(keys(&["r0"]), &[], || ());
     assert!(feed.try_next().unwrap().is_some());
 }
+
+#[test]
+fn numbers_and_ids_that_nobody_gives_out_are_not_taken_from_another_server() {
+    let home = Store::in_memory(Options::default());
+    let replica = Store::in_memory(local(&["a"]));
+    let asked = Transaction { request_id: Some("once".into()), ..Transaction::new(None) };
+    home.commit(asked.put("a.x".parse().unwrap(), Value::from(1))).unwrap();
+    let (mut feed, _) = begin(&home, &replica, &["a"]);
+    let record = feed.try_next().unwrap().unwrap().record;
+    let huge = (crate::commit::MAX_COUNTER + 1).to_string();
+    for (from, to) in
+        [("\"position\":1", format!("\"position\":{huge}")), ("\"once\"", format!("\"{}\"", "x".repeat(65)))]
+    {
+        let lie = record.replacen(from, &to, 1);
+        assert_ne!(lie, record);
+        assert!(matches!(follow(&replica, vec![lie]), Err(Error::Diverged { .. })), "{from}");
+    }
+    assert!(follow(&replica, vec![record]).is_ok());
+    // The same in a snapshot.
+    let take = |lines: &[String]| {
+        let mut incoming = Incoming::new(id("g"), keys(&["a"]));
+        lines.iter().try_for_each(|line| incoming.line(line)).and_then(|()| incoming.finish().map(drop))
+    };
+    let other = Standing { incarnation: crate::commit::Incarnation(1), version: Version(0), digest: 0 };
+    let (feed, start) = home.feed(keys(&["a"]), &[("a".into(), Some(other))], || ());
+    assert_eq!(start, Start::Snapshot);
+    let lines: Vec<String> = feed.snapshot(true).collect();
+    assert_eq!(take(&lines), Ok(()));
+    for (from, to) in [
+        ("\"position\":1".to_string(), format!("\"position\":{huge}")),
+        ("\"version\":0".to_string(), format!("\"version\":{huge}")),
+        ("\"once\"".to_string(), format!("\"{}\"", "x".repeat(65))),
+    ] {
+        let lies: Vec<String> = lines.iter().map(|line| line.replace(&from, &to)).collect();
+        assert_ne!(lies, lines, "{from}");
+        assert!(take(&lies).is_err(), "{from}");
+    }
+}
