@@ -429,7 +429,13 @@ impl App {
         self.answered(reply);
         // Where another question is open now, they go on waiting.
         if self.ahead.until.is_none() {
-            std::mem::take(&mut self.ahead.keys).into_iter().for_each(|key| self.key(key));
+            for key in std::mem::take(&mut self.ahead.keys) {
+                // Where no prompt was opened, or it's closed by now, what was typed for it isn't meant for the tree; and a
+                // question is answered by who has seen it.
+                if self.prompt.as_ref().is_some_and(|prompt| !prompt.is_question()) {
+                    self.key(key);
+                }
+            }
         }
     }
 

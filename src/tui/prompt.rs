@@ -77,6 +77,13 @@ impl Prompt {
     }
 }
 
+impl Prompt {
+    /// Whether it's a yes or no that is asked for.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(self.what, For::Question(_))
+    }
+}
+
 impl App {
     /// Opens a line to type into.
     pub(super) fn prompt(&mut self, what: For, label: impl Into<String>, text: &str) {
