@@ -20,7 +20,8 @@ mod screen {
     use crate::tui::{Options, run};
 
     /// Verbs that `:` doesn't take there: they have no end, or a screen of their own, or need more than a server.
-    const NOT_THERE: [Verb; 9] = [
+    const NOT_THERE: [Verb; 10] = [
+        Verb::Demo,
         Verb::Serve,
         Verb::Tui,
         Verb::Bench,

@@ -1,6 +1,6 @@
 //! The whole state of the screen, and what comes of a key, an answer, a change.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, MouseEvent};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
 
 use super::ask::{Ask, Job, Purpose, Reply};
 use super::detail::Detail;
@@ -165,6 +165,8 @@ pub struct App {
     pub(super) verbs: Vec<Verb>,
     first: Option<char>,
     ahead: Ahead,
+    /// Completions that were asked for.
+    pub(super) completions: u32,
     effects: Vec<Effect>,
 }
 
@@ -207,6 +209,7 @@ impl App {
             verbs: Vec::new(),
             first: None,
             ahead: Ahead::default(),
+            completions: 0,
             effects: Vec::new(),
         }
     }
@@ -282,7 +285,8 @@ impl App {
     fn tick(&mut self) {
         if self.ahead.until.is_some_and(|until| until <= self.now) {
             // Nobody remembers what was meant.
-            self.ahead = Ahead::default();
+            self.ahead_over();
+            self.complain("the server doesn't answer in time: nothing was begun");
         }
         if self.message.as_ref().is_some_and(|message| message.until <= self.now) {
             self.message = None;
@@ -304,7 +308,7 @@ impl App {
     fn key(&mut self, key: KeyEvent) {
         if self.ahead.until.is_some() {
             if key.code == KeyCode::Esc {
-                self.ahead = Ahead::default();
+                self.ahead_over();
             } else if self.ahead.keys.len() < MAX_AHEAD {
                 self.ahead.keys.push(key);
             }
@@ -329,6 +333,15 @@ impl App {
         match keys::action(self.screen, first, key) {
             Some(action) => self.act(action),
             None => self.say("no such key here; ? lists them"),
+        }
+    }
+
+    /// No prompt is waited for any more: an answer that comes late opens none.
+    fn ahead_over(&mut self) {
+        self.ahead = Ahead::default();
+        match &mut self.prompt {
+            Some(prompt) => prompt.forget_question(),
+            None => self.pending.forget_doing(),
         }
     }
 
@@ -382,6 +395,14 @@ impl App {
         }
     }
 
+    /// Anything may have changed without a word: under one's own tega ID nobody is told of what they did themselves.
+    pub(super) fn all_stale(&mut self) {
+        self.tree.model.read_again();
+        self.detail_stale();
+        self.history_stale();
+        self.pending_stale();
+    }
+
     fn changes(&mut self, batch: Batch) {
         self.rate.add(batch.count);
         match batch.link {
@@ -389,10 +410,7 @@ impl App {
                 let again = !matches!(self.session, Session::Connecting);
                 self.session = Session::Up;
                 // Between the first page and this moment something may have changed.
-                self.tree.model.read_again();
-                self.detail_stale();
-                self.history_stale();
-                self.pending_stale();
+                self.all_stale();
                 if again {
                     self.say(format!("{} is there again", self.server));
                 }
@@ -404,10 +422,7 @@ impl App {
             None => {}
         }
         if batch.missed {
-            self.tree.model.read_again();
-            self.detail_stale();
-            self.history_stale();
-            self.pending_stale();
+            self.all_stale();
         }
         for change in &batch.changes {
             self.tree.model.apply(change, self.now);
@@ -465,12 +480,18 @@ impl App {
             | Purpose::Value(_)
             | Purpose::Commit
             | Purpose::Now(_)
-            | Purpose::NowValue(_) => self.pending_reply(purpose, outcome),
+            | Purpose::NowValue(..) => self.pending_reply(purpose, outcome),
             Purpose::Command => self.output_reply(outcome),
         }
     }
 
     fn paste(&mut self, text: &str) {
+        if self.ahead.until.is_some() {
+            let keys = text.chars().filter(|c| !c.is_control());
+            let room = MAX_AHEAD.saturating_sub(self.ahead.keys.len());
+            let keys = keys.map(|c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
+            return self.ahead.keys.extend(keys.take(room));
+        }
         if self.form.is_some() {
             self.form_paste(text);
         } else if let Some(prompt) = &mut self.prompt {

@@ -49,8 +49,8 @@ pub enum Purpose {
     Commit,
     /// What is at the path of a staged change now.
     Now(Path),
-    /// The whole value there.
-    NowValue(Path),
+    /// The whole value there, which had this version.
+    NowValue(Path, i64),
     /// A call of the function at this path, made at this time of the screen's clock.
     Call(Path, u64),
     /// The text of the function at this path, which is too long for a line.
@@ -172,7 +172,7 @@ impl Purpose {
             | Purpose::Complete(_) => Lane::Tree,
             Purpose::Search(_) => Lane::Search,
             Purpose::Call(..) | Purpose::Command => Lane::Calls,
-            Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) | Purpose::NowValue(_) => Lane::Writes,
+            Purpose::Rollback(..) | Purpose::Commit | Purpose::Now(_) | Purpose::NowValue(..) => Lane::Writes,
             _ => Lane::Views,
         }
     }

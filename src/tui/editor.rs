@@ -24,7 +24,11 @@ pub(super) fn edit(text: &str, extension: &str) -> Result<String, String> {
     match status {
         Err(error) => Err(format!("{program}: {error}; set $EDITOR")),
         Ok(status) if !status.success() => Err(format!("{program} ended with {status}: nothing is changed")),
-        Ok(_) => read(&file).map_err(|error| format!("{}: {error}", file.display())),
+        Ok(_) => read(&file).map_err(|error| {
+            // What was typed is nowhere else.
+            dir.keep();
+            format!("{}: {error}; the text is still there", file.display())
+        }),
     }
 }
 
@@ -49,6 +53,13 @@ impl Scratch {
         let dir = std::env::temp_dir().join(format!("tega-{name}"));
         fs::DirBuilder::new().mode(0o700).create(&dir)?;
         Ok(Scratch(dir))
+    }
+}
+
+impl Scratch {
+    /// Leaves it where it is.
+    fn keep(self) {
+        std::mem::forget(self);
     }
 }
 

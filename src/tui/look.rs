@@ -142,7 +142,11 @@ impl Look {
 
 /// Characters without a glyph that change how others are shown: bidirectional overrides could make a value look like another.
 fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// The first columns of a text, with a mark where it was cut.
@@ -190,6 +194,7 @@ mod tests {
     fn text_of_the_tree_cant_steer_the_terminal() {
         let look = Look::new(true, true);
         assert_eq!(look.clean("a\x1b[31mb\n\u{202e}c é"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c é");
+        assert_eq!(look.clean("a\u{61c}b\u{ad}c\u{2028}d\u{e0041}"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}");
         assert_eq!(Look::new(true, false).clean("é\x07x"), "??x");
     }
 

@@ -103,6 +103,7 @@ impl App {
     pub(super) fn output_reply(&mut self, outcome: Result<Value, Failed>) {
         self.output.running = false;
         self.message = None;
+        self.all_stale();
         let told = match outcome {
             Ok(told) => told,
             Err(failed) => return self.complain(format!("{}: {failed}", self.output.command)),

@@ -57,7 +57,8 @@ pub(super) struct Prompt {
     pub(super) offered: Vec<String>,
     /// What is wrong with what stands there, or what it would mean.
     pub(super) note: String,
-    number: u32,
+    /// The completion that is waited for: what is typed on isn't what was asked about.
+    number: Option<u32>,
     /// Which of the earlier lines is shown, from the newest.
     earlier: Option<usize>,
 }
@@ -71,7 +72,7 @@ impl Prompt {
             line: Line::new(text),
             offered: Vec::new(),
             note: String::new(),
-            number: 0,
+            number: None,
             earlier: None,
         }
     }
@@ -81,6 +82,11 @@ impl Prompt {
     /// Whether it's a yes or no that is asked for.
     pub(super) fn is_question(&self) -> bool {
         matches!(self.what, For::Question(_))
+    }
+
+    /// Its completion isn't waited for any more.
+    pub(super) fn forget_question(&mut self) {
+        self.number = None;
     }
 }
 
@@ -108,7 +114,7 @@ impl App {
                 return;
             }
             self.prompt = None;
-            if key.code == KeyCode::Char('y') {
+            if key.code == KeyCode::Char('y') && key.modifiers.is_empty() {
                 self.yes(question);
             } else {
                 self.say("nothing done");
@@ -178,6 +184,7 @@ impl App {
         let Some(prompt) = &mut self.prompt else { return };
         prompt.offered.clear();
         prompt.note.clear();
+        prompt.number = None;
         match &prompt.what {
             For::Find(regex) => {
                 let (text, regex) = (prompt.line.text(), *regex);
@@ -209,9 +216,10 @@ impl App {
             _ => return,
         };
         let Some((above, begun)) = split(word) else { return };
-        prompt.number = prompt.number.wrapping_add(1);
+        self.completions = self.completions.wrapping_add(1);
+        prompt.number = Some(self.completions);
         let page = Page { prefix: begun, limit: MAX_OFFERED, ..Page::default() };
-        let purpose = Purpose::Complete(prompt.number);
+        let purpose = Purpose::Complete(self.completions);
         self.ask(purpose, Job::Read(Route::List { path: above, page }));
     }
 
@@ -235,7 +243,7 @@ impl App {
 
     pub(super) fn prompt_reply(&mut self, purpose: Purpose, outcome: Result<Value, Failed>) {
         let Some(prompt) = &mut self.prompt else { return };
-        if purpose != Purpose::Complete(prompt.number) {
+        if prompt.number.take_if(|number| purpose == Purpose::Complete(*number)).is_none() {
             return;
         }
         let before = prompt.line.before();

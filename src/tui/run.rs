@@ -49,13 +49,15 @@ pub fn run(server: &Server, options: Options) -> Result<(), String> {
     let feed = Feed::default();
     let said = |error: io::Error| format!("the terminal can't be used: {error}");
     let look = Look::from_env(|name| std::env::var(name).ok());
-    let stop = signals().map_err(said)?;
+    let (stop, interrupted) = signals().map_err(said)?;
     let net = Net::start(&who, feed.clone()).map_err(|error| format!("no thread can be started: {error}"))?;
     let screen = Screen::take(options.mouse).map_err(said)?;
     let size = screen.terminal.size().map_err(said)?;
     let app = App::new(look, (size.width, size.height), &server.to_string(), options.by)
         .with(options.verbs, &options.hint);
-    Loop { app, screen, net, feed, begun: Instant::now(), stop, ended: false }.run().map_err(said)
+    Loop { app, screen, net, feed, begun: Instant::now(), stop, interrupted, ended: false }
+        .run()
+        .map_err(said)
 }
 
 /// A tega ID that nobody else has.
@@ -65,13 +67,16 @@ fn watcher() -> io::Result<TegaId> {
     TegaId::new(&format!("tui-{short}")).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Set when the process is told to end.
-fn signals() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+/// Set when the process is told to end; and when it's interrupted, which may be meant for an editor that has the terminal.
+fn signals() -> io::Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {
+    let (stop, interrupted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    Ok(stop)
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    Ok((stop, interrupted))
 }
 
 struct Loop {
@@ -81,6 +86,7 @@ struct Loop {
     feed: Feed,
     begun: Instant,
     stop: Arc<AtomicBool>,
+    interrupted: Arc<AtomicBool>,
     ended: bool,
 }
 
@@ -91,7 +97,8 @@ impl Loop {
         self.take(Input::Tick)?;
         self.draw()?;
         let (mut is_due, mut wakes_at) = (true, None);
-        while !self.ended && !self.stop.load(Ordering::Relaxed) {
+        while !self.ended && ![&self.stop, &self.interrupted].iter().any(|told| told.load(Ordering::Relaxed))
+        {
             let mut typed = self.keys()?;
             while let Some(reply) = self.net.reply() {
                 // An answer was asked for by a key, but for counts that are looked at from time to time.
@@ -152,6 +159,7 @@ impl Loop {
                     Effect::Copy(text) => self.screen.copy(&text)?,
                     Effect::Editor(text, extension) => {
                         let outcome = self.screen.lend(|| editor::edit(&text, extension))?;
+                        self.interrupted.store(false, Ordering::Relaxed);
                         inputs.push(Input::Edited(outcome));
                         inputs.push(self.resized()?);
                     }

@@ -24,16 +24,20 @@ pub(super) fn run(who: &Who, words: &[String]) -> Result<Value, Failed> {
 }
 
 fn run_program(mut command: Command, who: &Who, words: &[String], time: Duration) -> Result<Value, Failed> {
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("TEGA_TOKEN");
+    // What stands behind "--" is no option, whatever it looks like.
+    let mut options = words.iter().take_while(|word| *word != "--");
+    let is_elsewhere = options.any(|word| word == "--url" || word.starts_with("--url="));
+    let (verb, rest) = words.split_at(words.len().min(1));
+    command.args(verb).env_remove("TEGA_TOKEN");
     // The token is for this server only.
-    if !words.iter().any(|word| word == "--url" || word.starts_with("--url=")) {
+    if !is_elsewhere {
         command.envs(who.server.environment());
         if who.server.token.is_some() && !who.server.target.stays_here() {
             // That this is accepted was said when the screen was opened.
             command.arg("--insecure-link");
         }
     }
+    command.args(rest).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| Failed::NotReached(error.to_string()))?;
     let out = child.stdout.take().map(collect);
     let err = child.stderr.take().map(collect);
@@ -91,9 +95,10 @@ mod tests {
     }
 
     fn shell(who: &Who, script: &str, more: &[&str], time: Duration) -> Value {
-        let words: Vec<String> =
-            ["-c", script, "sh"].iter().chain(more).map(|word| word.to_string()).collect();
-        run_program(Command::new("/bin/sh"), who, &words, time).unwrap()
+        let mut sh = Command::new("/bin/sh");
+        sh.args(["-c", script, "sh"]);
+        let words: Vec<String> = more.iter().map(|word| word.to_string()).collect();
+        run_program(sh, who, &words, time).unwrap()
     }
 
     #[test]
@@ -106,8 +111,8 @@ mod tests {
     fn a_command_gets_the_server_and_the_token_but_the_token_for_no_other_server() {
         let script = "echo $TEGA_URL $TEGA_TOKEN $@";
         let out = |told: Value| told.get("out").unwrap().as_str().unwrap().to_string();
-        let told = out(shell(&who(Some("tega_x")), script, &[], TIME));
-        assert_eq!(told, "http://10.9.0.1:8739 tega_x --insecure-link\n");
+        let told = out(shell(&who(Some("tega_x")), script, &["put", "a", "--", "--url=b"], TIME));
+        assert_eq!(told, "http://10.9.0.1:8739 tega_x put --insecure-link a -- --url=b\n");
         let told = out(shell(&who(Some("tega_x")), script, &["--url", "http://evil"], TIME));
         assert!(!told.contains("tega_x"), "{told}");
     }

@@ -135,9 +135,9 @@ impl App {
                 self.tree.model.page(&path, after.as_ref(), &page, self.now);
                 self.go_on();
             }
-            (Purpose::Page(path, _), Err(failed)) => {
+            (Purpose::Page(path, after), Err(failed)) => {
                 let gone = matches!(&failed, Failed::Refused(refusal) if refusal.code == "not_found");
-                self.tree.model.no_page(&path, gone);
+                self.tree.model.no_page(&path, after.as_ref(), gone, self.now);
                 if !gone && !matches!(failed, Failed::NotReached(_)) {
                     self.complain(failed.to_string());
                 }
@@ -347,6 +347,9 @@ impl App {
     }
 
     fn click(&mut self, column: u16, row: u16, area: ratatui::layout::Rect) {
+        if self.prompt.is_some() || self.form.is_some() || self.help.is_some() {
+            return;
+        }
         if let Some(screen) = draw::tab_at(self, column, row) {
             return self.show(screen);
         }

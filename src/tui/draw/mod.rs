@@ -217,7 +217,7 @@ fn crumbs(frame: &mut Frame<'_>, app: &App, area: Rect) {
             let keys: Vec<String> = app.tree.cursor.keys().iter().map(|key| app.look.clean(key)).collect();
             keys.join(glyphs.separator)
         }
-        Screen::History => format!("History of {}", app.history.root()),
+        Screen::History => format!("History of {}", app.look.clean(app.history.root())),
         screen => screen.title().to_string(),
     };
     if app.screen == Screen::Tree
@@ -292,7 +292,8 @@ fn prompt(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let used = Span::raw(label.as_str()).width();
     let shown_note = cut(&app.look.clean(&note), usize::from(area.width) / 2, app.look.glyphs.more);
     let room = usize::from(area.width).saturating_sub(used + Span::raw(shown_note.as_str()).width() + 2);
-    let (text, at) = prompt.line.window(room.max(1));
+    let (text, before) = prompt.line.window(room.max(1));
+    let (text, at) = (app.look.clean(&text), Span::raw(app.look.clean(&before)).width());
     put(frame, area, 0, vec![Span::styled(label, app.look.style(Role::Title)), Span::raw(text)]);
     put_right(frame, area, 0, vec![Span::styled(shown_note, app.look.style(Role::Hint))]);
     let column = u16::try_from(used + at).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));

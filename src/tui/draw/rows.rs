@@ -18,8 +18,7 @@ const STALE: u64 = 5_000;
 pub(super) fn tree(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let model = &app.tree.model;
     if model.height() == 0 {
-        let text =
-            if model.is_loaded() { "nothing is here yet; a adds a root, ? helps" } else { "reading…" };
+        let text = if model.is_loaded() { "nothing is here yet; a adds a root, ? helps" } else { "reading" };
         return put(frame, area, 0, vec![Span::styled(text, app.look.style(Role::Dim))]);
     }
     let mut line = 0;

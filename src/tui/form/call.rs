@@ -301,7 +301,8 @@ impl Call {
             let label = format!("{sign} {}  ", fit(&look.clean(&field.label), labels, more));
             let role = if is_here { Role::Title } else { Role::Key };
             let room = usize::from(area.width).saturating_sub(width(&label) + 1);
-            let (text, cursor) = field.line.window(room.max(1));
+            let (text, before) = field.line.window(room.max(1));
+            let cursor = width(&look.clean(&before));
             let column = u16::try_from(width(&label) + cursor).unwrap_or(u16::MAX);
             let is_last = at + 1 == self.fields.len();
             let hint = if is_last && field.line.is_empty() {

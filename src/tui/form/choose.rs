@@ -117,6 +117,7 @@ impl App {
         };
         let looked = answer.get("looked").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
         searching.looked += looked.unwrap_or(0);
+        let is_seen = !choose.items.is_empty();
         let rows = answer.get("found").and_then(Value::as_list).map_or(&[][..], |rows| rows.items());
         for (path, text) in rows.iter().filter_map(function) {
             if choose.items.len() < MAX_FOUND && choose.items.iter().all(|(known, _)| *known != path) {
@@ -129,14 +130,15 @@ impl App {
             searching.roots.remove(0);
         }
         if searching.roots.is_empty() {
-            self.choose_all_found();
+            self.choose_all_found(is_seen);
         } else {
             self.form_look(next);
         }
     }
 
-    /// Everything was looked at: a choice of one is none.
-    fn choose_all_found(&mut self) {
+    /// Everything was looked at: a choice of one is none, unless it was to be seen before. Then Enter may be on its way,
+    /// which is meant to choose and would call.
+    fn choose_all_found(&mut self, is_seen: bool) {
         let Some(Form::Choose(choose)) = &mut self.form else { return };
         let id = choose.searching.take().map_or(String::new(), |searching| searching.id);
         match choose.items.as_slice() {
@@ -146,7 +148,7 @@ impl App {
                     "{id} has no functions: below its roots no leaf is of the form %OWNER.FUNC"
                 ));
             }
-            [_] => self.choose_enter(),
+            [_] if !is_seen => self.choose_enter(),
             _ => {}
         }
     }

@@ -129,6 +129,7 @@ impl App {
                 let is_here = receipt.get("applied").and_then(Value::as_bool) != Some(false);
                 let late = if is_here { "" } else { "; this server will show it once it has heard of it" };
                 self.say(format!("{root} is at {version}, which is as version {to} was{late}"));
+                self.all_stale();
             }
             Err(Failed::Refused(refusal)) if refusal.code == "conflict" => {
                 self.complain(format!(

@@ -38,6 +38,9 @@ const MAX_WANTED: usize = 10_000;
 /// Folded containers whose count is to be asked for.
 const MAX_STALE: usize = 64;
 
+/// Milliseconds that a container waits which couldn't be read.
+const AFTER_FAILURE: u64 = 2_000;
+
 /// Milliseconds between two readings of the same container.
 const READ_EVERY: u64 = 300;
 
@@ -292,7 +295,7 @@ impl Model {
             .iter()
             .filter_map(Row::read)
             .collect();
-        let Some(open) = self.open_mut(path) else { return };
+        let Some(open) = self.open_mut(path).filter(|open| open.awaits(after)) else { return };
         let last = rows.last().map(|row| row.key.clone()).filter(|_| more);
         let merged = open.merge(after, rows, last.as_ref());
         let (again, buffered) = open.paged(last);
@@ -337,11 +340,10 @@ impl Model {
     }
 
     /// A page didn't come. `gone`: there's no such container any more.
-    pub(super) fn no_page(&mut self, path: &Path, gone: bool) {
+    pub(super) fn no_page(&mut self, path: &Path, after: Option<&Key>, gone: bool, now: u64) {
         self.asked = self.asked.saturating_sub(1);
-        if let Some(open) = self.open_mut(path) {
-            open.failed();
-        }
+        let Some(open) = self.open_mut(path).filter(|open| open.awaits(after)) else { return };
+        open.failed(now + AFTER_FAILURE);
         if gone {
             self.fold(path);
             if let Some(above) = path.parent() {

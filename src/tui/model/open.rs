@@ -122,9 +122,14 @@ impl Open {
         (again, std::mem::take(&mut self.buffered))
     }
 
-    /// The page that was asked for doesn't come.
-    pub(super) fn failed(&mut self) {
-        (self.state, self.after) = (State::Idle, None);
+    /// Whether this is the page that it waits for: it may have been folded and unfolded since another was asked for.
+    pub(super) fn awaits(&self, after: Option<&Key>) -> bool {
+        self.state == State::Asked && self.after.as_ref() == after
+    }
+
+    /// The page that was asked for doesn't come; nor is it asked for again before this time.
+    pub(super) fn failed(&mut self, not_before: u64) {
+        (self.state, self.after, self.begun) = (State::Idle, None, Some(not_before));
         self.buffered.clear();
     }
 

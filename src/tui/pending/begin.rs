@@ -130,8 +130,10 @@ impl App {
 
     /// What is being changed, where this answer is the one that it waits for, and nothing else was opened meanwhile.
     fn awaited(&mut self, path: &Path) -> Option<Doing> {
-        let doing = self.pending.doing.take_if(|doing| doing.asked == *path)?;
-        (self.prompt.is_none() && self.form.is_none()).then_some(doing)
+        if self.prompt.is_some() || self.form.is_some() {
+            return None;
+        }
+        self.pending.doing.take_if(|doing| doing.asked == *path)
     }
 
     pub(super) fn looked(&mut self, path: &Path, outcome: Result<Value, Failed>) {
@@ -178,6 +180,10 @@ impl App {
         match self.pending.effective(&doing.path, doing.base.value().cloned()) {
             Ok(value) => doing.value = value,
             Err(why) => return self.complain(why),
+        }
+        if let Some(path) = self.pending.changed_below(&doing) {
+            return self
+                .complain(format!("{path} is staged, and was changed by others meanwhile: 6 shows both"));
         }
         let covering = self.pending.covering(&doing.path);
         if let Some(change) = covering.filter(|_| doing.value.is_none() && doing.why != Why::Add) {

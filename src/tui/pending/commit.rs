@@ -201,7 +201,7 @@ impl App {
             Purpose::Value(path) => self.read_whole(&path, outcome),
             Purpose::Commit => self.committed(outcome),
             Purpose::Now(path) => self.now(&path, outcome),
-            Purpose::NowValue(path) => self.now_value(&path, outcome),
+            Purpose::NowValue(path, version) => self.now_value(&path, version, outcome),
             _ => {}
         }
     }
@@ -277,15 +277,18 @@ impl App {
         let is_new = change.theirs.is_none();
         change.theirs = Some(Theirs { was, version });
         if is_unread {
-            return self.ask(Purpose::NowValue(path.clone()), whole(path.clone(), root_version));
+            let purpose = Purpose::NowValue(path.clone(), version);
+            return self.ask(purpose, whole(path.clone(), root_version));
         }
         self.met(at, is_new);
     }
 
-    fn now_value(&mut self, path: &Path, outcome: Result<Value, Failed>) {
+    /// The value that was there at this version.
+    fn now_value(&mut self, path: &Path, version: i64, outcome: Result<Value, Failed>) {
         let Some(at) = self.pending.position(path) else { return };
         let Some(change) = self.pending.changes.get_mut(at).map(Arc::make_mut) else { return };
-        let Some(theirs) = &mut change.theirs else { return };
+        // Another version has been seen since: its value is on its way.
+        let Some(theirs) = change.theirs.as_mut().filter(|theirs| theirs.version == version) else { return };
         match outcome {
             Ok(value) => theirs.was = Was::Value(value),
             Err(failed) if has_code(&failed, "too_large") => {}
@@ -303,6 +306,12 @@ impl App {
         let Some(theirs) = &change.theirs else { return };
         if theirs.was.is(change.mine.as_ref()) {
             self.pending.changes.remove(at);
+            let cursor = self.pending.list.cursor();
+            if at < cursor {
+                // It stays on its change.
+                self.pending.list.moved_to(cursor - 1);
+            }
+            self.pending.list.keep(self.pending.len());
             self.say(format!("{} is at the server as you want it", change.path));
         } else if is_new && self.screen != Screen::Pending {
             self.complain(format!("{} was changed by others meanwhile: 6 shows both", change.path));

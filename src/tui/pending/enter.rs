@@ -257,7 +257,10 @@ impl App {
             Err(why) => return self.complain(why),
         };
         let value = Value::parse(text.trim_end()).map_err(|error| error.to_string());
-        let Err(why) = value.and_then(|value| self.accept(&doing, value)) else { return };
+        let Err(why) = value.and_then(|value| self.accept(&doing, value)) else {
+            self.pending.left = None;
+            return;
+        };
         // Whoever typed it doesn't lose it, not even by a key that means no.
         self.pending.left = Some((doing.path.clone(), text.clone()));
         doing.text = text;
@@ -267,7 +270,7 @@ impl App {
 
     /// The editor once more: the user said yes.
     pub(in crate::tui) fn pending_edit_again(&mut self) {
-        self.pending.left = None;
+        // What is left stays until it's accepted: the editor may fail.
         if let Some(doing) = &self.pending.doing {
             let text = doing.text.clone();
             self.effect(Effect::Editor(text, "json"));

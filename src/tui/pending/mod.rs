@@ -28,6 +28,7 @@ use std::sync::Arc;
 use super::list::List;
 use crate::path::Path;
 use crate::store::{Expect, Op};
+use crate::tui::ask::Why;
 use crate::value::Value;
 use crate::words;
 
@@ -195,6 +196,28 @@ impl Pending {
         let first = new.next()?;
         let more = new.count();
         Some(if more > 0 { format!("+ {first} and {more} more") } else { format!("+ {first}") })
+    }
+
+    /// The change that was begun isn't waited for any more.
+    pub(super) fn forget_doing(&mut self) {
+        self.doing = None;
+    }
+
+    /// A staged change below what is to be changed that was made on something else than what is there now: the whole would
+    /// carry the newer version, and nobody would see what others did. It's looked at.
+    fn changed_below(&mut self, doing: &Doing) -> Option<Path> {
+        let base = if doing.why == Why::Add { return None } else { doing.base.value() };
+        let depth = doing.path.len();
+        for change in self.changes.iter_mut().filter(|c| c.path.len() > depth && doing.path.contains(&c.path))
+        {
+            let keys = change.path.keys().get(depth..).unwrap_or_default();
+            if Was::of(base.and_then(|base| part::at(base, keys)).cloned()) != change.base {
+                let change = Arc::make_mut(change);
+                change.look = true;
+                return Some(change.path.clone());
+            }
+        }
+        None
     }
 
     fn position(&self, path: &Path) -> Option<usize> {

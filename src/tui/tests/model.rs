@@ -123,3 +123,31 @@ fn what_is_unfolded_is_bounded_and_says_so() {
     stage.keys("z0");
     assert_eq!(stage.app.tree.model.rows(), 20);
 }
+
+#[test]
+fn a_container_that_is_folded_and_unfolded_while_it_is_read_has_all_its_rows() {
+    let members: Vec<String> = (0..1_500).map(|n| format!("\"k{n:04}\":{n}")).collect();
+    let mut stage = Stage::new((80, 24), &[("r", &format!("{{{}}}", members.join(",")))]);
+    let root: Path = "r".parse().unwrap();
+    stage.keys("l");
+    // The first page is here, and the next one on its way.
+    stage.app.tree.model.fold(&root);
+    stage.app.tree.model.unfold(&root);
+    stage.hold = true;
+    stage.pass(400);
+    stage.app.tree.model.fold(&root);
+    stage.app.tree.model.unfold(&root);
+    stage.release();
+    stage.hold = false;
+    stage.pass(3_000);
+    stage.release();
+    stage.pass(3_000);
+    assert_eq!(stage.app.tree.model.open_at(&root).unwrap().rows().len(), 1_500);
+    check(&stage);
+    // The same for a page in the middle, which comes to a container that has begun anew.
+    stage.app.tree.model.fold(&root);
+    stage.app.tree.model.unfold(&root);
+    let after = "k0500".into();
+    stage.app.tree.model.page(&root, Some(&after), &Value::parse(r#"{"rows":[],"more":false}"#).unwrap(), 0);
+    assert!(stage.app.tree.model.open_at(&root).unwrap().is_loading());
+}

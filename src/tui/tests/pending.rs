@@ -2,6 +2,7 @@
 
 use super::{Input, Stage};
 use crate::path::Path;
+use crate::store::Transaction;
 use crate::value::Value;
 
 const LAN: (&str, &str) = (
@@ -441,4 +442,21 @@ impl Stage {
         self.app.tree.model.read_again();
         self.pass(1_000);
     }
+}
+
+#[test]
+fn a_subtree_doesnt_take_in_a_change_that_was_made_on_something_else() {
+    let mut stage = stage((80, 24));
+    stage.at("lan.hosts.nas.ip");
+    stage.keys("e<ctrl-u>192.168.1.7<enter>");
+    // The session hasn't told of this yet.
+    let theirs = Transaction::new(None).put("lan.hosts.nas.ip".parse().unwrap(), Value::from("192.168.1.9"));
+    stage.store().commit(theirs).unwrap();
+    stage.at("lan.hosts.nas");
+    stage.keys("E");
+    stage.has("was changed by others meanwhile");
+    assert_eq!(stage.editor, None);
+    stage.pass(1_000);
+    stage.keys("6");
+    stage.has("192.168.1.9");
 }

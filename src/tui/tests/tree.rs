@@ -1,6 +1,8 @@
 //! The tree's screen.
 
 use super::Stage;
+use crate::store::Transaction;
+use crate::value::Value;
 
 const LAN: (&str, &str) = (
     "lan",
@@ -70,4 +72,44 @@ fn what_is_typed_before_the_prompt_is_open_is_meant_for_it() {
     stage.hold = false;
     stage.release();
     stage.lacks("10.0.0.211");
+}
+
+#[test]
+fn what_is_typed_for_a_prompt_that_doesnt_open_does_nothing_at_all() {
+    let mut stage = stage((80, 24));
+    stage.keys("olan.ip<enter>e<ctrl-u>10.0.0.2<enter>");
+    // Somebody deletes the next node, and the session hasn't told of it yet.
+    stage.keys("olan.mtu<enter>");
+    stage.store().commit(Transaction::new(None).delete("lan.mtu".parse().unwrap())).unwrap();
+    stage.hold = true;
+    stage.keys("ecy");
+    stage.hold = false;
+    stage.release();
+    stage.pass(100);
+    assert_eq!(stage.store().get(&"lan.ip".parse().unwrap()), Some(Value::from("192.168.1.1")));
+    stage.has("6 Changes(1)");
+    stage.lacks("y/n");
+}
+
+#[test]
+fn a_prompt_that_is_asked_for_twice_keeps_what_is_typed_into_it() {
+    let mut stage = stage((80, 24));
+    stage.keys("olan.ip<enter>");
+    stage.hold = true;
+    stage.keys("e<esc>e");
+    stage.hold = false;
+    stage.release();
+    stage.keys("<ctrl-u>10.0.0.2<enter>");
+    stage.has("ip = 192.168.1.1 -> 10.0.0.2");
+}
+
+#[test]
+fn names_for_a_path_that_was_left_arent_offered_for_another() {
+    let mut stage = stage((80, 24));
+    stage.hold = true;
+    stage.keys("olan.<tab><esc><esc>owan.<tab>");
+    stage.hold = false;
+    stage.release();
+    stage.has("go to wan.proto");
+    stage.lacks("lan.hosts");
 }
