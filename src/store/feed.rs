@@ -221,10 +221,11 @@ impl Feed {
     pub fn snapshot(&self, outcomes: bool) -> Box<dyn Iterator<Item = String> + Send> {
         match self.taken.clone() {
             Some(taken) => {
-                // Every outcome of what is published is there; those of later commits come with them.
-                let of = |taken: &Taken| self.shared.requests().of(&self.queue.roots, taken.position);
-                let outcomes = if outcomes { of(&taken) } else { Vec::new() };
-                Box::new(taken.lines(&outcomes))
+                // Every outcome of what is published is there; those of later commits come with them. They're looked up
+                // when the states have gone out: thousands of slow followers aren't to have a copy each all that time.
+                let (shared, queue, position) = (self.shared.clone(), self.queue.clone(), taken.position);
+                let of = move || shared.requests().of(&queue.roots, position);
+                Box::new(taken.lines(move || if outcomes { of() } else { Vec::new() }))
             }
             None => Box::new(std::iter::empty()),
         }

@@ -94,7 +94,8 @@ pub(super) fn judge(
     }
     let request = transaction.request();
     if let Some(request) = &request
-        && let Some(receipt) = tip.requests.seen(request, tip.state.position)?
+        && let Some(receipt) =
+            tip.requests.seen(request, tip.state.position, |root| transaction.is_of(root))?
     {
         return Ok(Applied { receipt, event: None, kept: Vec::new(), record: String::new() });
     }

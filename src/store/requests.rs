@@ -90,11 +90,20 @@ impl Requests {
         Requests { forgotten, ..Requests::default() }
     }
 
-    /// The outcome of the same request before, if there was one. `reached`: the newest position.
-    pub(super) fn seen(&self, request: &Request, reached: Position) -> Result<Option<Receipt>, Error> {
+    /// The outcome of the same request before, if there was one. `reached`: the newest position. `is_of`: whether it's about
+    /// this root. What another home answered counts for its own roots only: its clients choose IDs as they like, and it may
+    /// say what it likes.
+    pub(super) fn seen(
+        &self,
+        request: &Request,
+        reached: Position,
+        is_of: impl Fn(&Key) -> bool,
+    ) -> Result<Option<Receipt>, Error> {
         let id = || request.id.to_string();
-        let known = |table: &'_ Table| table.outcomes.get(&request.id).cloned();
-        let pending = self.pending.get(&request.id).cloned();
+        let concerns =
+            |outcome: &&Outcome| !outcome.followed || outcome.versions.iter().any(|(root, _)| is_of(root));
+        let known = |table: &'_ Table| table.outcomes.get(&request.id).filter(concerns).cloned();
+        let pending = self.pending.get(&request.id).filter(concerns).cloned();
         match pending.or_else(|| known(&self.own)).or_else(|| known(&self.followed)) {
             Some(outcome) if outcome.crc == request.crc => {
                 let Outcome { position, versions, .. } = outcome;

@@ -28,8 +28,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// It as lines, with these outcomes of requests.
-    pub(super) fn lines(self, outcomes: &Outcomes) -> impl Iterator<Item = String> + Send + use<> {
+    /// It as lines, with these outcomes of requests, which are asked for last.
+    pub(super) fn lines<F>(self, outcomes: F) -> impl Iterator<Item = String> + Send + use<F>
+    where
+        F: FnOnce() -> Outcomes + Send + 'static,
+    {
         let absent = self.roots.iter().filter(|(_, past)| past.is_none()).map(|(name, _)| name);
         let mut first = format!("{{\"snapshot\":true,\"position\":{},\"absent\":[", self.position);
         write_names(absent, &mut first);
@@ -42,8 +45,8 @@ impl Taken {
                 &Past { position: past.origin.unwrap_or(past.position), origin: None, ..past },
             ))
         });
-        let outcomes = requests::lines(requests::carried(outcomes).into_iter());
-        std::iter::once(first).chain(states.flatten()).chain(outcomes)
+        let outcomes = std::iter::once_with(|| requests::lines(requests::carried(&outcomes()).into_iter()));
+        std::iter::once(first).chain(states.flatten()).chain(outcomes.flatten())
     }
 }
 

@@ -166,6 +166,14 @@ impl Transaction {
         }
     }
 
+    /// Whether it's about this root.
+    pub(super) fn is_of(&self, root: &str) -> bool {
+        self.ops.iter().any(|op| match op {
+            Op::Put { path, .. } | Op::Delete { path, .. } => path.root().is_some_and(|of| of == root),
+            Op::Rollback { root: of, .. } => of == root,
+        })
+    }
+
     /// The request's name and the checksum of what it asks for.
     pub(super) fn request(&self) -> Option<Request> {
         let id = self.request_id.as_deref()?.into();

@@ -37,7 +37,13 @@ fn install(home: &Store, replica: &Store, roots: &[&str]) {
 
 fn knows(store: &Store, transaction: &Transaction) -> bool {
     let position = store.view().position();
-    matches!(store.shared().requests().seen(&transaction.request().unwrap(), position), Ok(Some(_)))
+    matches!(
+        store
+            .shared()
+            .requests()
+            .seen(&transaction.request().unwrap(), position, |root| transaction.is_of(root)),
+        Ok(Some(_))
+    )
 }
 
 #[test]
@@ -157,11 +163,28 @@ fn a_position_that_was_never_reached_is_refused_also_after_the_store_was_set_bac
     let backup = disk.crash(&mut Choices::random(1));
     put(&store, "a.x", "2").unwrap();
     let request = || named("@2:x", "a.x", "3");
-    assert!(store.shared().requests().seen(&request().request().unwrap(), Position(2)).is_ok());
+    assert!(store.shared().requests().seen(&request().request().unwrap(), Position(2), |_| true).is_ok());
     let store = open(&backup);
     assert!(matches!(store.commit(request()), Err(Error::RequestTooOld { .. })));
     put(&store, "a.x", "2").unwrap();
     assert!(store.commit(request()).is_ok());
     let plain = Request { id: "plain".into(), crc: 1 };
-    assert_eq!(store.shared().requests().seen(&plain, Position(0)), Ok(None));
+    assert_eq!(store.shared().requests().seen(&plain, Position(0), |_| true), Ok(None));
+}
+
+#[test]
+fn what_another_home_answered_counts_for_its_own_roots_only() {
+    let home = Store::in_memory(Options::default());
+    home.commit(named("boot", "theirs.x", "1")).unwrap();
+    home.commit(named("other", "theirs.x", "2")).unwrap();
+    let store = Store::in_memory(Options::default());
+    set_home(&store, "theirs", Some("g"));
+    install(&home, &store, &["theirs"]);
+    // The same ID and another's root: a request of its own, whatever its content.
+    assert!(knows(&store, &named("boot", "theirs.x", "1")));
+    assert!(!knows(&store, &named("boot", "own.x", "1")));
+    store.commit(named("boot", "own.x", "7")).unwrap();
+    assert_eq!(store.get(&"own.x".parse().unwrap()), Some(Value::from(7)));
+    // And from then on its own outcome is what is remembered of it.
+    assert!(matches!(store.commit(named("boot", "own.x", "8")), Err(Error::RequestReused { .. })));
 }
