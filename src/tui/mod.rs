@@ -20,7 +20,11 @@
 //! - `feed` stands between the session and the screen: it keeps the newest change of each path until the next frame takes them,
 //!   so that ten thousand changes a second cost a frame what fits on it.
 //! - `keys` is the one table of keys: it makes the footer, the help, and the README's section.
-//! - Each view has a file: `tree`, `detail`, `history`, `pending`, `fleet`, `sessions`, `journal`, `status`, `output`.
+//! - Each view has a file or a folder: `tree`, `detail`, `history`, `pending` (changes, from the first key to the commit),
+//!   `fleet`, `sessions`, `journal`, `status`, `output` (what commands printed). `find` serves the tree, `form` calls functions.
+//! - What views share: `prompt` (the line at the bottom) on `line`, `list` (a cursor on lines), `pane` (text that is scrolled),
+//!   `table` (cells), `poll` (how often to ask again), `look` (colours, and text that can't steer the terminal).
+//! - What touches the machine: `run` (the loop), `terminal`, `editor`, `net`, `run_command`.
 //!
 //! **How it fails.** Nothing waits for the server but the answer that was asked for. When the session breaks, a banner says
 //! since when; everything stays readable, and what's open is read again when the server is back. What the server refuses is

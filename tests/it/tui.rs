@@ -110,19 +110,18 @@ fn tega() -> String {
     words.map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
 }
 
-fn lan(server: &Server) {
+/// A server with something on it; `None`: there's no tmux to show it in.
+fn server() -> Option<Server> {
+    let server = tmux_is_here().then(Server::start)?;
     let json = r#"{"ip":"192.168.1.1","mtu":1500,"hosts":{"nas":{"mac":"00:11:22:33:44:55"}}}"#;
-    ok(server, &["put", "lan", json], "");
-    ok(server, &["put", "wan.proto", "dhcp"], "");
+    ok(&server, &["put", "lan", json], "");
+    ok(&server, &["put", "wan.proto", "dhcp"], "");
+    Some(server)
 }
 
 #[test]
 fn the_screen_is_opened_searched_edited_rolled_back_and_left() {
-    if !tmux_is_here() {
-        return;
-    }
-    let server = Server::start();
-    lan(&server);
+    let Some(server) = server() else { return };
     let pane = Pane::tui(&server, "");
     // Open, unfold, and see what others change.
     pane.shows("▸ wan {1}");
@@ -174,11 +173,7 @@ fn the_screen_is_opened_searched_edited_rolled_back_and_left() {
 
 #[test]
 fn a_server_that_goes_away_is_said_and_met_again_when_it_is_back() {
-    if !tmux_is_here() {
-        return;
-    }
-    let mut server = Server::start();
-    lan(&server);
+    let Some(mut server) = server() else { return };
     let pane = Pane::tui(&server, "");
     pane.shows("▸ wan {1}");
     pane.keys(&["l"]);
@@ -197,11 +192,7 @@ fn a_server_that_goes_away_is_said_and_met_again_when_it_is_back() {
 
 #[test]
 fn a_command_is_run_and_a_size_changed_while_the_screen_is_open() {
-    if !tmux_is_here() {
-        return;
-    }
-    let server = Server::start();
-    lan(&server);
+    let Some(server) = server() else { return };
     let pane = Pane::tui(&server, "");
     pane.shows("▸ wan {1}");
     pane.keys(&[":", "put wa", "Tab"]);
@@ -231,11 +222,7 @@ fn a_command_is_run_and_a_size_changed_while_the_screen_is_open() {
 
 #[test]
 fn without_colours_and_beyond_ascii_nothing_is_lost() {
-    if !tmux_is_here() {
-        return;
-    }
-    let server = Server::start();
-    lan(&server);
+    let Some(server) = server() else { return };
     let pane = Pane::tui(&server, "NO_COLOR=1 LC_ALL=C");
     pane.shows("> wan {1}");
     pane.keys(&["l"]);
@@ -254,11 +241,7 @@ fn without_colours_and_beyond_ascii_nothing_is_lost() {
 
 #[test]
 fn a_signal_gives_the_terminal_back() {
-    if !tmux_is_here() {
-        return;
-    }
-    let server = Server::start();
-    lan(&server);
+    let Some(server) = server() else { return };
     let pane = Pane::tui(&server, "");
     pane.shows("▸ wan {1}");
     let pid = pane.pid();
@@ -272,11 +255,7 @@ fn a_signal_gives_the_terminal_back() {
 
 #[test]
 fn a_terminal_that_goes_away_ends_the_program() {
-    if !tmux_is_here() {
-        return;
-    }
-    let server = Server::start();
-    lan(&server);
+    let Some(server) = server() else { return };
     for signal in ["", "trap '' HUP; "] {
         let pane =
             Pane::open(&format!("{signal}env LANG=C.UTF-8 {} tui --url {}", tega(), server.unix_url()));
