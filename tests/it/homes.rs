@@ -54,7 +54,9 @@ fn a_root_moves_to_a_local_and_back_with_its_data_and_versions() {
     let local = Server::with(&args);
     put(&local, "/op-r1/a", "1");
     shows(&global, "/op-r1/a", "1");
-    // It asks for a root that is the global's, which isn't given by asking.
+    // It asks for a root that is the global's, which isn't given by asking. The record of homes comes down by
+    // itself, so that it may come after the other root went up.
+    eventually("the local knows whose it is", || home_of(&local, "shared").is_some());
     assert_eq!(home_of(&local, "shared"), Some(("global".into(), false)));
 
     moves([&global, &local], "shared", "r1");

@@ -360,6 +360,8 @@ pub(crate) fn eventually(what: &str, mut question: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !question() {
         assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        // The servers that are waited for need the processors.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
