@@ -74,6 +74,7 @@ pub mod yaml;
 
 // The database.
 pub mod log;
+#[cfg(feature = "tools")]
 pub mod migrate;
 pub mod store;
 pub mod system;

@@ -7,10 +7,10 @@ use super::data;
 use super::fault::{Exit, Fault};
 use super::flags::Flag;
 use super::live;
-use super::local;
 use super::parse::Typed;
 use super::remote::{self, Remote};
 use super::show::{Out, note};
+use super::tools;
 use crate::api::error::exit_code;
 use crate::api::route::{Route, Write};
 use crate::message::Kind;
@@ -162,7 +162,7 @@ fn kind_of(file: &str, typed: &Typed) -> (Format, Option<String>) {
 /// `tega import`
 pub(super) fn import(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     if typed.has(Flag::FromTega) {
-        return local::import_original(typed, out);
+        return tools::import_original(typed, out);
     }
     if typed.has(Flag::AsRestarted) || typed.has(Flag::Data) {
         return Err(Fault::usage("--as-restarted and --data go with --from-tega"));

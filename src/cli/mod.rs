@@ -17,18 +17,24 @@
 //! to keep old scripts alive.
 
 mod admin;
+#[cfg(feature = "tools")]
 mod bench;
 mod bulk;
 mod data;
+#[cfg(feature = "tools")]
 mod demo;
 pub mod fault;
 pub mod flags;
 mod fleet;
 mod legacy;
 mod link;
+#[cfg(feature = "tools")]
 mod listener;
 mod live;
 mod local;
+#[cfg(feature = "tools")]
+mod migrate;
+#[cfg(feature = "tools")]
 mod original;
 pub mod parse;
 mod past;
@@ -36,6 +42,7 @@ mod remote;
 mod serve;
 mod show;
 mod token;
+mod tools;
 mod tui;
 pub mod usage;
 pub mod verbs;
@@ -104,10 +111,10 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Import => bulk::import(typed, out),
         Verb::Log => local::log(typed, out),
         Verb::Token => token::token(typed, out),
-        Verb::Bench => bench::bench(typed, out),
+        Verb::Bench => tools::bench(typed, out),
         Verb::Tui => tui::tui(typed),
-        Verb::Demo => demo::demo(typed, out),
-        Verb::Cli => return original::cli(typed, out),
+        Verb::Demo => tools::demo(typed, out),
+        Verb::Cli => return tools::cli(typed, out),
         Verb::Help => help(typed, out),
         Verb::Version => out.line(&format!("tega {}", env!("CARGO_PKG_VERSION"))),
     }?;

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::parse::Typed;
+#[cfg(any(feature = "tui", feature = "tools"))]
 use crate::client::Server;
 
 #[cfg(feature = "tui")]
@@ -75,7 +76,7 @@ pub(super) fn tui(typed: &Typed) -> Result<(), Fault> {
 }
 
 /// Opens the screen on a server, with these lines about what to try.
-#[cfg(feature = "tui")]
+#[cfg(all(feature = "tui", feature = "tools"))]
 pub(super) fn open(server: &Server, hint: &str) -> Result<(), Fault> {
     screen::open(server, screen::nobody()?, hint, true)
 }
@@ -89,7 +90,7 @@ pub(super) fn tui(_typed: &Typed) -> Result<(), Fault> {
     Err(Fault::error(NONE))
 }
 
-#[cfg(not(feature = "tui"))]
+#[cfg(all(not(feature = "tui"), feature = "tools"))]
 pub(super) fn open(_server: &Server, _hint: &str) -> Result<(), Fault> {
     Err(Fault::error(NONE))
 }

@@ -9,6 +9,7 @@ mod consistency;
 mod crash;
 mod crowd;
 mod data;
+#[cfg(feature = "tools")]
 mod demo;
 mod door;
 mod drivers;
@@ -18,6 +19,7 @@ mod layers;
 mod ledger;
 mod legacy;
 mod list;
+#[cfg(feature = "tools")]
 mod migrate;
 mod namespaces;
 mod proxy;
