@@ -30,7 +30,10 @@ row() {
 # Debian's Rust where it is with its source; else rustup's, which must have rust-src.
 rust_with_source() {
     if [ -d /usr/lib/rustlib/src/rust/library ] && [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ]; then
-        export RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo PATH="/usr/bin:$PATH"
+        # These two alone, so that zig is found where it was installed.
+        mkdir -p target/openwrt/bin
+        ln -sf /usr/bin/rustc /usr/bin/cargo target/openwrt/bin/
+        export RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo PATH="$here/target/openwrt/bin:$PATH"
     elif [ ! -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
         fail "no source of Rust's standard library: apt-get install rustc-web cargo-web rust-web-src, or
 rustup component add rust-src"
