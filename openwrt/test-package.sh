@@ -1,0 +1,136 @@
+#!/bin/bash
+# Checks an .ipk that openwrt/package.sh made: its files, owners and modes; its scripts by sh -n, shellcheck and busybox
+# ash; and that installing, installing again, upgrading and removing behave as OpenWrt's packages do. The router is a
+# chroot of busybox with stand-ins for opkg, procd and /lib/functions.sh (openwrt/tests): it shows what our files do by
+# OpenWrt's conventions, not that OpenWrt itself follows them.
+#
+#   openwrt/test-package.sh FILE.ipk       needs root, busybox (static) and shellcheck
+set -euo pipefail
+ipk=$(realpath "$1")
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+count=0
+
+fail() { echo "FAILED: $1" >&2; exit 1; }
+passed() { count=$((count + 1)); echo "ok  $1"; }
+# Both texts, or where they differ.
+same() { diff <(echo "$2") <(echo "$3") || fail "$1"; passed "$1"; }
+has() { grep -qF -- "$2" <<< "$3" || { echo "$3"; fail "$1: no $2"; }; passed "$1"; }
+hasnt() { ! grep -qF -- "$2" <<< "$3" || { echo "$3"; fail "$1: $2"; }; passed "$1"; }
+
+mkdir "$work/ipk" "$work/control"
+tar -xzf "$ipk" -C "$work/ipk"
+same 'an .ipk is a tar of three members' './ ./control.tar.gz ./data.tar.gz ./debian-binary' \
+    "$(tar -tzf "$ipk" | xargs)"
+same 'its format is 2.0' 2.0 "$(cat "$work/ipk/debian-binary")"
+same 'it unpacks to these files, owners and modes' "$(cat tests/files.txt)" \
+    "$(tar -tvzf "$work/ipk/data.tar.gz" | awk '{ print $1, $2, $6 }')"
+tar -xzf "$work/ipk/control.tar.gz" -C "$work/control"
+same 'its control has conffiles and two scripts' 'conffiles control postinst prerm' "$(cd "$work/control" && echo *)"
+name=$(sed -n 's/^Package: //p' "$work/control/control")
+hasnt 'it depends on nothing' Depends: "$(cat "$work/control/control")"
+
+scripts=(tega/files/etc/init.d/* tega/files/etc/uci-defaults/* "$work"/control/p* debian/p*)
+for script in "${scripts[@]}"; do
+    sh -n "$script" || fail "sh -n $script"
+    busybox ash -n "$script" || fail "ash -n $script"
+done
+passed 'sh and ash can read every script'
+shellcheck -e SC1091,SC2015 "${scripts[@]}" build.sh package.sh ./*.sh || fail shellcheck
+passed 'shellcheck has nothing to say'
+
+# A router.
+root=$work/router
+mkdir -p "$root"/{bin,lib,etc/config,tmp/sysinfo,usr/bin,sys/class/net/eth0,proc,dev}
+cp "$(command -v busybox)" "$root/bin/busybox"
+chroot "$root" /bin/busybox --install -s /bin
+cp tests/functions.sh "$root/lib/"
+cp tests/rc.common "$root/etc/"
+cp tests/opkg.sh "$root/bin/opkg"
+mknod "$root/dev/urandom" c 1 9
+mknod -m 666 "$root/dev/null" c 1 3
+chmod 755 "$root/bin/opkg" "$root/etc/rc.common"
+echo glinet,gl-mt300n-v2 > "$root/tmp/sysinfo/board_name"
+echo 94:83:C4:0a:0B:0c > "$root/sys/class/net/eth0/address"
+cp "$ipk" "$root/tmp/a.ipk"
+on() { chroot "$root" /bin/ash -c "$1"; }
+# What procd is told to run, on one line.
+command_of() { on '/etc/init.d/tega start' | sed -n 's/^command: //p; s/^  + //p' | xargs; }
+
+on 'opkg install /tmp/a.ipk'
+id=glinet-gl-mt300n-v2-9483c40a0b0c
+same 'the first installation gives the router an ID of board and MAC' "$id" "$(cat "$root/etc/tega/id")"
+same 'its directory is the user root'\''s alone' 700 "$(stat -c %a "$root/etc/tega")"
+[ ! -e "$root/etc/uci-defaults/50-tega" ] || fail 'uci-defaults is still there'
+has 'it enables the service' 'enable /etc/init.d/tega' "$(cat "$root/tmp/done")"
+has 'and starts it' 'start /etc/init.d/tega' "$(cat "$root/tmp/done")"
+same 'without a word it serves the local socket, and its own state from memory' \
+    "/usr/bin/tega serve --supervised --id $id --durability interval:1000 --durability operational-$id=memory" \
+    "$(command_of)"
+said=$(on '/etc/init.d/tega start')
+has 'procd starts it again for ever' 'respawn: 3600 5 0' "$said"
+has 'and when its configuration changed' 'file: /etc/config/tega /etc/tega/id /etc/tega/token' "$said"
+has 'stderr goes to the log' 'stderr: 1' "$said"
+has 'a commit of the configuration reloads it' 'trigger tega' "$(on '/etc/init.d/tega triggers')"
+has 'tokens are read again by a signal' 'signal tega * HUP' "$(on '/etc/init.d/tega tokens')"
+
+cat >> "$root/etc/config/tega" <<'EOF'
+	option global 'ws://10.8.0.1:8739'
+	list private 'notes'
+	option log_level 'debug'
+	option insecure '1'
+EOF
+echo secret > "$root/etc/tega/token"
+has 'a global server makes it a local one with its two roots' \
+    "--global ws://10.8.0.1:8739 --private notes --durability interval:1000 --durability operational-$id=memory --config config-$id --operational operational-$id --insecure" \
+    "$(command_of)"
+has 'a token goes by the name of its file' '--token-file /etc/tega/token' "$(command_of)"
+hasnt 'and is on no command line' secret "$(on '/etc/init.d/tega start')"
+every=$(sed -n 's/^\t# \(option\|list\) \([a-z_]*\) .*/\2/p; s/^\t\(option\|list\) \([a-z_]*\) .*/\2/p' \
+    tega/files/etc/config/tega | sort -u)
+for option in $every; do
+    grep -q "\b$option\b" tega/files/etc/init.d/tega || fail "the init script doesn't know the option $option"
+done
+passed 'every option of the configuration is known to the init script'
+
+config=$(cat "$root/etc/config/tega")
+on 'opkg install /tmp/a.ipk'
+same 'installing again keeps the configuration' "$config" "$(cat "$root/etc/config/tega")"
+same 'and the ID' "$id" "$(cat "$root/etc/tega/id")"
+[ ! -e "$root/etc/config/tega-opkg" ] || fail 'a new configuration though nothing is new'
+: > "$root/tmp/done"
+# An upgrade whose configuration is new too.
+mkdir "$work/next" "$work/data"
+tar -xzf "$work/ipk/data.tar.gz" -C "$work/data"
+echo '# new' >> "$work/data/etc/config/tega"
+tar -C "$work/data" -czf "$work/next/data.tar.gz" .
+cp "$work/ipk/control.tar.gz" "$work/ipk/debian-binary" "$work/next/"
+tar -C "$work/next" -czf "$root/tmp/b.ipk" .
+on 'opkg install /tmp/b.ipk'
+same 'an upgrade keeps a changed configuration' "$config" "$(cat "$root/etc/config/tega")"
+has 'and lays the new one beside it' '# new' "$(cat "$root/etc/config/tega-opkg")"
+hasnt 'it enables nothing that was disabled' enable "$(cat "$root/tmp/done")"
+echo data > "$root/etc/tega/kept"
+on "opkg remove $name"
+for file in usr/bin/tega etc/init.d/tega; do
+    [ ! -e "$root/$file" ] || fail "removing leaves $file"
+done
+passed 'removing takes the program and its service'
+has 'and disables it' 'disable /etc/init.d/tega' "$(cat "$root/tmp/done")"
+same 'but not the data, the ID and a changed configuration' "$config data $id" \
+    "$(cat "$root/etc/config/tega") $(cat "$root/etc/tega/kept") $(cat "$root/etc/tega/id")"
+on 'opkg install /tmp/a.ipk'
+same 'which are taken up again' "$id" "$(cat "$root/etc/tega/id")"
+same 'a sysupgrade keeps the directory' /etc/tega/ "$(cat "$root/lib/upgrade/keep.d/tega")"
+rm "$root/etc/tega/id" "$root/tmp/sysinfo/board_name" "$root/sys/class/net/eth0/address"
+cp tega/files/etc/uci-defaults/50-tega "$root/tmp/defaults"
+if on 'IPKG_INSTROOT=/x /tmp/defaults' || [ -e "$root/x" ] || [ -e "$root/etc/tega/id" ]; then
+    fail 'an image gets an ID'
+fi
+passed 'an image that is built has no ID yet'
+on /tmp/defaults
+grep -qxE 'router-[0-9a-f]{12}' "$root/etc/tega/id" || fail "an ID without a board and an address: $(cat "$root/etc/tega/id")"
+passed 'a machine without a name or an address draws a number'
+
+echo "test result: ok. $count passed: $(basename "$ipk")"
