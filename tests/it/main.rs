@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod door;
 mod drivers;
+mod elsewhere;
 mod fleet;
 mod homes;
 mod layers;

@@ -1,6 +1,6 @@
 //! The harness: the real binary on a directory and ports of its own, and its command line. A [`Server`] is killed and
 //! its directory removed when it's dropped; if a test fails, what the server said is shown. Nothing waits longer than
-//! [`PATIENCE`], and nothing sleeps. Raw clients are in `wire`.
+//! [`PATIENCE`]. Raw clients are in `wire`.
 //!
 //! `TEGA_BIN` names another binary than the one just built, `TEGA_RUNNER` a program that runs it (`qemu-arm-static`).
 

@@ -1,0 +1,34 @@
+#!/bin/bash
+# Runs the integration tests against a binary of another architecture, under qemu's user emulation.
+#
+#   openwrt/test-target.sh [--smoke] TARGET       what openwrt/build.sh made; needs qemu-user-static
+#
+# --smoke runs the few that show that it starts, keeps what it acknowledged through kills, and reads the log of another
+# architecture. Left out are the tests of what a router's build hasn't (bench, demo, import --from-tega, the original's
+# cli), and those that count this machine's memory or threads, which under qemu are qemu's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fail() { echo "test-target.sh: $1" >&2; exit 1; }
+
+smoke=
+[ "${1:-}" != --smoke ] || { smoke=1; shift; }
+case ${1:-} in
+armv7* | arm) qemu=arm ;;
+aarch64 | mips | mipsel | riscv64 | x86_64) qemu=$1 ;;
+i686) qemu=i386 ;;
+*) fail 'which target? see openwrt/targets' ;;
+esac
+runner=$(command -v "qemu-$qemu-static") || fail "no qemu-$qemu-static: apt-get install qemu-user-static"
+binary=$PWD/target/openwrt/$1/tega
+[ -x "$binary" ] || fail "no $binary: openwrt/build.sh $1 makes it"
+kind=$(file -b "$binary")
+[[ $kind == *"statically linked"* ]] || fail "$binary is not static: $kind"
+echo "$kind"
+
+export TEGA_BIN=$binary TEGA_RUNNER=$runner
+if [ -n "$smoke" ]; then
+    cargo test --locked --test it -- server:: data:: elsewhere:: recovery::
+else
+    cargo test --locked --test it -- --test-threads "${TEST_THREADS:-2}" \
+        --skip demo:: --skip migrate:: --skip legacy:: --skip layers:: --skip readme:: --skip crowd:: --skip weight::
+fi
