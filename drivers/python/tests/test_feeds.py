@@ -120,12 +120,13 @@ def test_a_state_that_is_read_afterwards_and_what_comes_meanwhile_are_told_once(
     assert json.loads(watch.body())["state"] is False
 
 
-def test_the_state_of_a_regex_is_its_nodes() -> None:
-    watch = Changes(Channel("a.*", True), 10, True)
+def test_the_state_of_a_regex_is_its_topmost_nodes() -> None:
+    watch = Changes(Channel(r"a\.b.*|c", True), 10, True)
     assert watch.began({"position": 1, "roots": {}})
-    watch.read({'a["b.c"]': {"groups": [], "instance": 1}}, None)
+    watch.read({"a": {"b": {"x": 1}, "b.c": 2, "d": 3}, "c": {"c": 4}, "d": {"c": 5}}, None)
     change = watch.take()
-    assert isinstance(change, Change) and change.value == {Path(["a", "b.c"]): 1}
+    assert isinstance(change, Change)
+    assert change.value == {Path("a.b"): {"x": 1}, Path(["a", "b.c"]): 2, Path("c"): {"c": 4}}
 
 
 def test_a_full_queue_takes_nothing_in_until_it_was_read_and_then_asks_for_what_it_missed() -> None:

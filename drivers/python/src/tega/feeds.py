@@ -66,10 +66,14 @@ class Channel:
         """Whether messages on this channel are."""
         return bool(self._pattern.search(bare(path))) if self._pattern else path == self.path
 
-    @property
-    def word(self) -> str:
-        """As it's read with GET."""
-        return self.key[0] if self.regex else wire(self.path)
+    def matching(self, value: Any, at: Path = Path()) -> Iterator[Tuple[Path, Any]]:
+        """The topmost nodes that a regex matches in what is below a path."""
+        for key, child in value.items() if isinstance(value, dict) else ():
+            below = at[key]
+            if self.sees(below):
+                yield below, child
+            else:
+                yield from self.matching(child, below)
 
     def __str__(self) -> str:
         return self.key[0] if self.regex else str(self.path)
@@ -201,9 +205,7 @@ class Changes(Feed):
     def read(self, value: Any, version: Optional[int]) -> None:
         """The state that was read after the answer. It may be newer; `version`: what it has already."""
         held, self._held = self._held or [], None
-        if self.channel.regex:
-            value = {Path(path): match["instance"] for path, match in (value or {}).items()}
-        self._tell_state(value)
+        self._tell_state(dict(self.channel.matching(value)) if self.channel.regex else value)
         for entries in held:
             own = [entry.get("version", 0) for entry in entries if entry.get("root") == self._root]
             if version is None or not own or own[0] > version:

@@ -493,8 +493,8 @@ class Link:
             self._control.append(frames.subscribe(*feed.channel.key))
             self._ready.set()
         if isinstance(feed, Changes) and feed.began(answer):
-            body = frames.dumps({"regex": feed.channel.regex})
-            self._push(self._internal("GET", feed.channel.word, body, lambda read: self._read(feed, read)))
+            # The regexes of a GET are of other rules, so that of a regex is picked out here.
+            self._push(self._internal("GET", wire(feed.channel.path), "{}", lambda read: self._read(feed, read)))
         if not feed.begun.done():
             feed.begun.set_result(None)
 
