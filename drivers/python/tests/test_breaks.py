@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import random
+import socket
 import time
+from typing import Any
 
 import pytest
 import tega
@@ -18,11 +21,9 @@ async def test_no_server() -> None:
         tega.connect("unix:/nowhere/s")
     assert time.monotonic() - begun < 5
     # One that takes the connection and says nothing.
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(PATIENCE), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    with pytest.raises(tega.NoLink, match="no answer in 0.2 s"):
-        await tega.aio.connect(f"127.0.0.1:{port}", connect_timeout=0.2)
-    silent.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(tega.NoLink, match="no answer in 0.2 s"):
+            await tega.aio.connect(f"127.0.0.1:{silent.getsockname()[1]}", connect_timeout=0.2)
 
 
 async def test_reconnect(shared: Server) -> None:
@@ -288,7 +289,18 @@ async def test_too_many(shared: Server) -> None:
 
 async def test_more_requests_than_the_server_lets_wait_are_answered(shared: Server) -> None:
     async with tega.aio.connect(shared.url) as db:
+        most = 0
+
+        async def look() -> None:
+            nonlocal most
+            while True:
+                most = max(most, len(db._link._wire))
+                await asyncio.sleep(0)
+
+        looking = asyncio.ensure_future(look())
         receipts = await asyncio.gather(*(db.put("load.n", n) for n in range(3_000)))
+        looking.cancel()
+        assert 0 < most <= 1_000, "at 1,024 the server stops reading, pings as well"
         assert [receipt.version for receipt in receipts] == list(range(3_000))
 
 
@@ -319,6 +331,43 @@ async def test_closed(shared: Server) -> None:
 
 async def _all(watch: "tega.aio.Watch[tega.Change]") -> list:
     return [change async for change in watch]
+
+
+async def test_a_client_can_be_closed_at_any_moment(shared: Server) -> None:
+    async with Proxy(shared.port) as proxy:
+
+        async def come_and_go() -> None:
+            db = await tega.aio.connect(proxy.url)
+            proxy.cut()
+            await asyncio.sleep(random.uniform(0, 0.1))
+            await asyncio.wait_for(db.close(), PATIENCE)
+            with pytest.raises(tega.Closed):
+                await db.get("x")
+
+        for _ in range(20):
+            ends = await asyncio.gather(*(come_and_go() for _ in range(5)), return_exceptions=True)
+            # Others cut it while it connects, perhaps.
+            assert all(end is None or isinstance(end, tega.NoLink) for end in ends), ends
+
+
+async def test_a_client_is_closed_though_its_cancellation_was_swallowed(shared: Server) -> None:
+    """As `wait_for` does it before Python 3.12 where both come at once."""
+    async with Proxy(shared.port) as proxy:
+        db = await tega.aio.connect(proxy.url)
+        real, dialling = db._link._dial, asyncio.Event()
+
+        async def dial() -> Any:
+            dialling.set()
+            try:
+                await asyncio.sleep(PATIENCE)
+            except asyncio.CancelledError:
+                pass
+            return await real()
+
+        db._link._dial = dial  # type: ignore[method-assign]
+        proxy.cut()
+        await dialling.wait()
+        await asyncio.wait_for(db.close(), PATIENCE / 2)
 
 
 async def test_breaks_leave_nothing_behind(shared: Server, caplog: pytest.LogCaptureFixture) -> None:

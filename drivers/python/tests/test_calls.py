@@ -192,6 +192,34 @@ async def test_rpc_owner_lost(shared: Server) -> None:
             assert ran == [1, 2]
 
 
+async def test_a_late_answer_isnt_taken_for_that_of_a_call_on_the_next_link(server: Server) -> None:
+    """A server that starts again numbers its calls from 1 again."""
+    async with tega.aio.connect(server.url) as db, tega.aio.connect(server.url) as owner:
+        ran: List[int] = []
+        go = [asyncio.Event(), asyncio.Event()]
+
+        @owner.rpc("number.f")
+        async def f(n: int) -> int:
+            ran.append(n)
+            await go[n].wait()
+            return n
+
+        await owner.ready()
+        first = asyncio.ensure_future(db.call("number.f", 0))
+        await until(lambda: asyncio.sleep(0, ran), [0])
+        server.kill().start()
+        with pytest.raises(tega.OutcomeUnknown):
+            await first
+        await until(lambda: db.get("number.f", None), f"%{owner.id}.f")
+        second = asyncio.ensure_future(db.call("number.f", 1))
+        await until(lambda: asyncio.sleep(0, ran), [0, 1])
+        go[0].set()
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        go[1].set()
+        assert await second == 1
+
+
 async def test_rpc_caller_lost(shared: Server) -> None:
     async with Proxy(shared.port) as proxy, tega.aio.connect(shared.url) as owner:
         async with tega.aio.connect(proxy.url) as db:

@@ -334,7 +334,7 @@ class Database:
         ]
 
     async def _rest(self, call: str, timeout: Optional[float], **query: Optional[object]) -> Any:
-        get = functools.partial(rest.get, self._link.server, call, timeout or self._timeout, **query)
+        get = functools.partial(rest.get, self._link.server, call, self._time(timeout), **query)
         return await asyncio.get_running_loop().run_in_executor(None, get)
 
     # --- being told
@@ -360,7 +360,7 @@ class Database:
         What this client sends afterwards happens after the watch began. ``async with`` waits for that, and ends the watch.
         """
         changes = Changes(Channel(path, regex), queue, state)
-        return Watch(self._link, changes, timeout or self._timeout)
+        return Watch(self._link, changes, self._time(timeout))
 
     def subscribe(
         self, channel: PathLike, *, regex: bool = False, queue: int = 1_000, timeout: Optional[float] = None
@@ -370,7 +370,7 @@ class Database:
         Messages aren't kept by anybody: what is published during a break isn't heard, and what finds no place in the `queue`
         is lost: `Lagging` says how many were, and the next ones come.
         """
-        return Watch(self._link, Messages(Channel(channel, regex), queue), timeout or self._timeout)
+        return Watch(self._link, Messages(Channel(channel, regex), queue), self._time(timeout))
 
     async def publish(self, channel: PathLike, value: Any, *, timeout: Optional[float] = None) -> None:
         """Sends a message to all who listen to this channel, but not to this client."""
@@ -455,6 +455,9 @@ class Database:
         await self.ready()
         await self._link.finished()
 
+    def _time(self, timeout: Optional[float]) -> float:
+        return self._timeout if timeout is None else timeout
+
     async def _ask(
         self,
         kind: str,
@@ -467,7 +470,7 @@ class Database:
         before: Optional[str] = None,
     ) -> Any:
         return await self._link.ask(
-            kind, word, body, policy, timeout or self._timeout, request_id=request_id, before=before
+            kind, word, body, policy, self._time(timeout), request_id=request_id, before=before
         )
 
 
@@ -563,7 +566,7 @@ class Watch(Generic[E]):
         self._woken = asyncio.Event()
         feed.wake = self._woken.set
         self._begun = link.listen(feed, timeout)
-        self._drop: Any = weakref.finalize(self, _drop, asyncio.get_running_loop(), link, feed)
+        weakref.finalize(self, _drop, asyncio.get_running_loop(), link, feed).atexit = False
 
     async def begun(self) -> Watch[E]:
         """Waits until the server has it."""

@@ -21,7 +21,7 @@ async def dial(server: Server, tega_id: str, timeout: float, keepalive: float) -
     """A link on which the session has begun. Raises NoLink, Unauthorized, Forbidden or TooMany: nothing happened."""
     address = server.address
     try:
-        return await asyncio.wait_for(_dial(server, tega_id, timeout, keepalive), timeout)
+        return await asyncio.wait_for(_dial(server, tega_id, keepalive), timeout)
     except (asyncio.TimeoutError, TimeoutError):
         raise NoLink(f"{address}: no answer in {timeout:g} s; nothing happened") from None
     except InvalidStatus as error:
@@ -34,14 +34,15 @@ async def dial(server: Server, tega_id: str, timeout: float, keepalive: float) -
         raise NoLink(f"{address} doesn't answer as a tega does: {error}; nothing happened") from None
 
 
-async def _dial(server: Server, tega_id: str, timeout: float, keepalive: float) -> ClientConnection:
+async def _dial(server: Server, tega_id: str, keepalive: float) -> ClientConnection:
     address = server.address
     how: Dict[str, Any] = dict(
         additional_headers=server.headers(),
         user_agent_header=None,
         # The server compresses nothing.
         compression=None,
-        open_timeout=timeout,
+        # The whole of it has one.
+        open_timeout=None,
         ping_interval=keepalive,
         ping_timeout=keepalive,
         close_timeout=1,

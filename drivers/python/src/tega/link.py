@@ -151,7 +151,6 @@ class Link:
         *,
         request_id: Optional[str] = None,
         before: Optional[str] = None,
-        first: Optional[Callable[[Any], None]] = None,
     ) -> asyncio.Future[Any]:
         """Puts a request into the queue, behind all others. The future has the answer's body."""
         if self._over is not None:
@@ -162,7 +161,7 @@ class Link:
             if len(text) > frames.MAX_MESSAGE // 4 and len(text.encode()) + 100 > frames.MAX_MESSAGE:
                 raise TooLarge(f"a message has at most {frames.MAX_MESSAGE} bytes; nothing happened")
         request = Request(kind, word, body, policy, self._loop.create_future())
-        request.request_id, request.before, request.first = request_id, before, first
+        request.request_id, request.before = request_id, before
         request.timer = self._loop.call_later(timeout, self._expire, request)
         request.future.add_done_callback(lambda _: self._done(request))
         self._waiting += 1
@@ -226,9 +225,11 @@ class Link:
 
     async def _run(self, ws: ClientConnection) -> None:
         try:
-            while True:
+            # Before Python 3.12 `wait_for` may swallow a cancellation, so the end is looked for as well.
+            while self._over is None:
                 why = await self._serve(ws)
                 ws = await self._again(why)
+            ws.transport.abort()
         except asyncio.CancelledError:
             self._end(Closed(f"{self.server.address}: this client was closed; nothing happened"))
         except Error as error:
@@ -252,6 +253,11 @@ class Link:
             why = why_closed(self.server, error)
         except frames.BadFrame as error:
             why = NoLink(f"{self.server.address}: {error}")
+            log.warning(why.message)
+        except Exception as error:
+            # What is only half understood is no reason to go down, nor to go on with.
+            why = NoLink(f"{self.server.address} sent what can't be handled: {error!r}")
+            log.exception(why.message)
         finally:
             self._live = False
             sender.cancel()
