@@ -4,8 +4,8 @@
     TEGA_BIN=…/tega python bench.py            a server of its own, in a temporary directory
     python bench.py --url http://127.0.0.1:8739
 
-Each row runs for --seconds. `depth` is how many requests are under way at once: 1 means one after the other. The blocking
-face has a thread for each.
+Each row runs for --seconds. `depth` is how many requests are under way at once: 1 means one after the other. The
+blocking face has a thread for each.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def _blocking(url: str, depths: List[int], seconds: float) -> None:
 
 def main() -> None:
     summary, _, more = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(description=summary, epilog=more, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=more, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--url", help="the server; else one is started, of the binary that $TEGA_BIN names")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--depth", default="1,16,256", help="requests under way at once (1,16,256)")

@@ -248,7 +248,10 @@ async def test_cancelled(shared: Server) -> None:
             begun = time.monotonic()
             for wait in waits:
                 wait.cancel()
-            assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waits, return_exceptions=True))
+            assert all(
+                isinstance(end, asyncio.CancelledError)
+                for end in await asyncio.gather(*waits, return_exceptions=True)
+            )
             assert time.monotonic() - begun < 1
             assert db._link._waiting == 0
             proxy.to_client.set()

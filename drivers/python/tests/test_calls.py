@@ -7,7 +7,7 @@ from typing import Any, List
 
 import pytest
 import tega
-from harness import PATIENCE, Proxy, Server, until
+from harness import Proxy, Server, until
 from tega import path
 
 

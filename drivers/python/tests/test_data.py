@@ -18,14 +18,22 @@ async def test_paths(shared: Server) -> None:
                 assert await db.get(form) == n, key
         await db.put(tuple(["paths", "deep", *keys]), True)
         assert await db.get(path / "paths" / "deep") == {
-            keys[0]: {keys[1]: {keys[2]: {keys[3]: {keys[4]: {keys[5]: {keys[6]: {keys[7]: {keys[8]: {keys[9]: {keys[10]: True}}}}}}}}}}
+            keys[0]: {
+                keys[1]: {
+                    keys[2]: {
+                        keys[3]: {keys[4]: {keys[5]: {keys[6]: {keys[7]: {keys[8]: {keys[9]: {keys[10]: True}}}}}}}
+                    }
+                }
+            }
         }
         read = await db.get("paths")
-        assert {key: value for key, value in read.items() if key != "deep"} == {key: n for n, key in enumerate(keys)}
+        assert {key: value for key, value in read.items() if key != "deep"} == {
+            key: n for n, key in enumerate(keys)
+        }
 
 
 async def test_values(shared: Server) -> None:
-    values = [None, True, False, 0, 2**64 - 1, -(2**63), 0.1, -1e300, "", "ä\x00\u2028\U0001f600\"\\\n", [], {}]
+    values = [None, True, False, 0, 2**64 - 1, -(2**63), 0.1, -1e300, "", 'ä\x00\u2028\U0001f600"\\\n', [], {}]
     values += [{"a": {"b": [1, [None, {"c": "d"}]]}}, list(range(100)), "x" * 1_000_000]
     async with tega.aio.connect(shared.url) as db:
         for value in values:
@@ -47,7 +55,11 @@ async def test_conflict(shared: Server) -> None:
         ):
             with pytest.raises(tega.Conflict) as told:
                 await refused
-            assert (told.value.path, told.value.expected, told.value.actual) == (path.conflict.a, first.version, second.version)
+            assert (told.value.path, told.value.expected, told.value.actual) == (
+                path.conflict.a,
+                first.version,
+                second.version,
+            )
         with pytest.raises(tega.Conflict) as told:
             await db.put("conflict.a", 3, version=-1)
         assert (told.value.expected, told.value.actual) == (-1, second.version)
@@ -58,7 +70,9 @@ async def test_conflict(shared: Server) -> None:
         assert await db.get("conflict") == {"a": 2}
         node = await db.node("conflict.a")
         assert node == tega.Node(2, second.version)
-        assert (await db.delete("conflict.a", version=node.version)).versions["conflict"] == second.versions["conflict"] + 1
+        assert (await db.delete("conflict.a", version=node.version)).versions["conflict"] == second.versions[
+            "conflict"
+        ] + 1
 
 
 async def test_not_found(shared: Server) -> None:

@@ -10,7 +10,9 @@ from tega.paths import Path
 from tega.types import Change, Message
 
 
-def entry(path: str, value: Any = 1, ope: str = "PUT", position: int = 1, version: int = 1, **more: Any) -> Dict[str, Any]:
+def entry(
+    path: str, value: Any = 1, ope: str = "PUT", position: int = 1, version: int = 1, **more: Any
+) -> Dict[str, Any]:
     made = {"ope": ope, "path": path, "tega_id": "x", "instance": value, "root": path.split(".")[0], "inc": "aa"}
     return {**made, "version": version, "position": position, **more}
 
@@ -140,7 +142,9 @@ def test_a_full_queue_takes_nothing_in_until_it_was_read_and_then_asks_for_what_
     assert [json.loads(body or "")["since"] for body in asked] == [{"a": ["aa", 3]}]
     watch.notified([entry("a.n", 10, position=10, version=10)])
     assert watch.queued == 0, "the answer tells it"
-    watch.began({"position": 10, "roots": {}, "missed": [entry("a.n", n, position=n, version=n) for n in range(4, 11)]})
+    watch.began(
+        {"position": 10, "roots": {}, "missed": [entry("a.n", n, position=n, version=n) for n in range(4, 11)]}
+    )
     assert len(taken(watch)) == 7
 
 

@@ -18,7 +18,9 @@ def test_a_frame_that_a_server_sends_is_read() -> None:
         assert frames.read(text) == frame
 
 
-@pytest.mark.parametrize("bad", ["", "HELLO", "SESSIONACK", "RESPONSE x GET g\n1", "RESPONSE 1 GET g", "NOTIFY\n[", "REQUEST 1"])
+@pytest.mark.parametrize(
+    "bad", ["", "HELLO", "SESSIONACK", "RESPONSE x GET g\n1", "RESPONSE 1 GET g", "NOTIFY\n[", "REQUEST 1"]
+)
 def test_what_isnt_of_the_grammar_is_refused(bad: str) -> None:
     with pytest.raises(frames.BadFrame):
         frames.read(bad)
@@ -69,7 +71,14 @@ def test_an_error_tells_where_and_what() -> None:
     assert (str(error.path), error.expected, error.actual) == ('a["b.c"]', 1, -1)
     newer = errors.from_json({"error": {"code": "eaten", "message": "by a grue"}})
     assert isinstance(newer, errors.Internal) and str(newer) == "eaten: by a grue"
-    for none in ({"value": 1}, {"error": 1}, {"error": {"code": "x"}, "value": 1}, [], None, {"error": {"code": 1}}):
+    for none in (
+        {"value": 1},
+        {"error": 1},
+        {"error": {"code": "x"}, "value": 1},
+        [],
+        None,
+        {"error": {"code": 1}},
+    ):
         assert errors.from_json(none) is None
     odd = errors.from_json({"error": {"code": "conflict", "message": 1, "path": "a..b", "expected": "x"}})
     assert odd is not None and (str(odd), odd.path, odd.expected) == ("", None, None)

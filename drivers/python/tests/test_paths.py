@@ -4,7 +4,21 @@ import pytest
 from tega import BadPath, Path, path
 from tega.paths import from_wire, wire
 
-ODD = ["a", "@rule[12]", "192.168.1.1", "with space", "ünï", 'q"uote', "a/b", "x=y", "%41", "\n", "[", "_lan", "@x[]"]
+ODD = [
+    "a",
+    "@rule[12]",
+    "192.168.1.1",
+    "with space",
+    "ünï",
+    'q"uote',
+    "a/b",
+    "x=y",
+    "%41",
+    "\n",
+    "[",
+    "_lan",
+    "@x[]",
+]
 
 
 def test_a_path_reads_back_from_every_form_it_is_written_in() -> None:

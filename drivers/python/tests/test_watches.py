@@ -269,7 +269,11 @@ async def test_lagging(server: Server, caplog: pytest.LogCaptureFixture) -> None
 
 async def test_publish(shared: Server) -> None:
     async with tega.aio.connect(shared.url, id="teller") as teller, tega.aio.connect(shared.url) as other:
-        async with other.subscribe("news.a") as one, other.subscribe("news.*", regex=True) as all_, other.watch("news.a"):
+        async with (
+            other.subscribe("news.a") as one,
+            other.subscribe("news.*", regex=True) as all_,
+            other.watch("news.a"),
+        ):
             async with teller.subscribe("news.a") as own:
                 for value in ({"a": [1]}, None, {"message": 1}):
                     await teller.publish("news.a", value)

@@ -8,8 +8,8 @@
         db.put("lan.ip", "192.168.1.1")
         print(db.get("lan.ip"))
 
-`connect` gives the blocking face, ``tega.aio.connect`` the one for asyncio; they have the same names. `Path` and `path`
-say where, the classes of `tega.errors` what went wrong. How it's built, from below:
+`connect` gives the blocking face, ``tega.aio.connect`` the one for asyncio; they have the same names. `Path` and
+`path` say where, the classes of `tega.errors` what went wrong. How it's built, from below:
 
 ==============  ========================================================================
 `paths`         the address of a node
@@ -18,13 +18,14 @@ say where, the classes of `tega.errors` what went wrong. How it's built, from be
 `address`       where a server is, its token, and who we are
 `types`         what calls return
 `feeds`         what a watch knows: which frames are for it, where it left off
+`requests`      a request, from the call to its answer
 `dial`          making one link
 `link`          one client's link: requests, breaks, what is set again
 `serving`       functions that are served
 `drafts`        what a transaction will commit
 `rest`          the calls that only HTTP has
-`aio`           the asyncio face
-`blocking`      the blocking face, a shell around it
+`aio`           the asyncio face, with `transactions` and `watching`
+`blocking`      the blocking face, a shell around it in a thread of its own (`threads`)
 ==============  ========================================================================
 """
 

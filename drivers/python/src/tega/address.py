@@ -42,14 +42,19 @@ class Address:
         if not found:
             scheme, rest = "http", text
         if scheme.lower() in ("https", "wss"):
-            raise BadRequest(f"address {shown!r}: tega has no TLS yet; use http:// through a tunnel or a TLS proxy")
+            raise BadRequest(
+                f"address {shown!r}: tega has no TLS yet; use http:// through a tunnel or a TLS proxy"
+            )
         if scheme.lower() not in ("http", "ws"):
             raise BadRequest(wanted)
         rest = rest[:-1] if rest.endswith("/") else rest
         match = re.fullmatch(r"\[(?P<six>[^\]]*)\](?P<port6>:.*)?|(?P<host>[^:\[]*)(?P<port>:.*)?", rest)
         if match is None or "@" in rest:
             raise BadRequest(wanted)
-        host, port = match["six"] or match["host"] or "", (match["port6"] or match["port"] or f":{DEFAULT_PORT}")[1:]
+        host, port = (
+            match["six"] or match["host"] or "",
+            (match["port6"] or match["port"] or f":{DEFAULT_PORT}")[1:],
+        )
         if ":" in port:
             raise BadRequest(f"address {shown!r}: an IPv6 address is written in brackets, as [::1]:{DEFAULT_PORT}")
         if not _HOST.fullmatch(host):
@@ -102,8 +107,8 @@ class Server:
         # At once rather than at the first attempt.
         if server.bearer() is not None and not server.address.stays_here and not insecure_link:
             raise BadRequest(
-                f"{server.address}: the token would go over the network unencrypted; reach the server through WireGuard, "
-                "a TLS proxy or ssh -L, or accept that with insecure_link=True"
+                f"{server.address}: the token would go over the network unencrypted; reach the server through "
+                "WireGuard, a TLS proxy or ssh -L, or accept that with insecure_link=True"
             )
         return server
 

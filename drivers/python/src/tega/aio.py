@@ -1,7 +1,8 @@
 """The asyncio face: ``async with tega.aio.connect() as db``.
 
-The names are those of the blocking face (`tega.blocking`), which is a shell around this one. All methods of one `Database`
-share one link; calls that run at the same time are pipelined. Everything belongs to the event loop that connected.
+The names are those of the blocking face (`tega.blocking`), which is a shell around this one. All methods of one
+`Database` share one link; calls that run at the same time are pipelined. Everything belongs to the event loop that
+connected.
 """
 
 from __future__ import annotations
@@ -10,20 +11,36 @@ import asyncio
 import functools
 import random
 import secrets
-import weakref
-from types import TracebackType
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Generic, List, Optional, Set, Tuple, Type
-from typing import TypeVar, Union, cast, overload
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Dict,
+    Generator,
+    List,
+    Optional,
+    Set,
+    Tuple,
+    TypeVar,
+    Union,
+)
+from typing import cast, overload
 
 from . import frames, rest
 from .address import Server, tega_id
-from .drafts import _ABSENT, Draft
-from .errors import BadRequest, Closed, Conflict, Error, NotFound, OutcomeUnknown, Timeout, TooMany
-from .feeds import Changes, Channel, Feed, Messages
-from .link import MAX_EPHEMERAL, Link, Policy
+from .drafts import _ABSENT
+from .errors import BadRequest, NotFound
+from .feeds import Changes, Channel, Messages
+from .link import Link
 from .paths import Path, PathLike, wire
+from .requests import Policy
 from .serving import Serving, leaf
+from .transactions import Transaction
 from .types import Change, Difference, Match, Message, Node, Receipt, Version
+from .watching import Watch
+
+__all__ = ["Connecting", "Database", "Transaction", "Watch", "connect"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,20 +65,21 @@ def connect(
 ) -> Connecting:
     """Connects to a tega: ``db = await connect()`` or ``async with connect() as db``.
 
-    `url`: ``http://HOST[:PORT]``, ``ws://HOST[:PORT]`` or ``unix:PATH``; else ``$TEGA_URL``, the local socket of root or of
-    the user, ``http://127.0.0.1:8739``.
+    `url`: ``http://HOST[:PORT]``, ``ws://HOST[:PORT]`` or ``unix:PATH``; else ``$TEGA_URL``, the local socket of
+    root or of the user, ``http://127.0.0.1:8739``.
 
-    `id`: the tega ID to act under; else one is drawn. Who shares an ID isn't told of the other's changes, and calls go to
-    the newest of them.
+    `id`: the tega ID to act under; else one is drawn. Who shares an ID isn't told of the other's changes, and
+    calls go to the newest of them.
 
-    `token`, `token_file`: what the server is shown; else ``$TEGA_TOKEN``. In the clear it goes nowhere beyond loopback and
-    the local socket, unless `insecure_link`.
+    `token`, `token_file`: what the server is shown; else ``$TEGA_TOKEN``. In the clear it goes nowhere beyond
+    loopback and the local socket, unless `insecure_link`.
 
-    `timeout`: the seconds that a request may take, where it doesn't say otherwise. `connect_timeout`: that an attempt to
-    make a link may take. `keepalive`: after so many seconds a link is asked whether it lives, and has as many to answer.
+    `timeout`: the seconds that a request may take, where it doesn't say otherwise. `connect_timeout`: that an
+    attempt to make a link may take. `keepalive`: after so many seconds a link is asked whether it lives, and has
+    as many to answer.
 
-    `max_waiting`: requests that may wait. `serve_at_once`, `serve_waiting`: calls of this client's functions that may run,
-    and wait.
+    `max_waiting`: requests that may wait. `serve_at_once`, `serve_waiting`: calls of this client's functions that
+    may run, and wait.
     """
     server = Server.of(url, token, token_file, insecure_link)
     who = tega_id(id)
@@ -193,13 +211,14 @@ class Database:
     ) -> Receipt:
         """Puts a value at a path.
 
-        `version`: only if this is the node's version, -1: only if it isn't there; else `Conflict`. `ephemeral`: it lives as
-        long as this client, and is set again when a link broke. `durable`: answered once it's on the disk, whatever the root's
-        durability says. `request_id`: that of an `OutcomeUnknown`, to repeat this put safely.
+        `version`: only if this is the node's version, -1: only if it isn't there; else `Conflict`. `ephemeral`: it
+        lives as long as this client, and is set again when a link broke. `durable`: answered once it's on the
+        disk, whatever the root's durability says. `request_id`: that of an `OutcomeUnknown`, to repeat this put
+        safely.
         """
         path, text = Path(path), frames.dumps(value)
-        if ephemeral and path not in self._link.ephemeral and len(self._link.ephemeral) >= MAX_EPHEMERAL:
-            raise _too_many_ephemeral()
+        if ephemeral:
+            self._link.room_for({path})
         # The value is in the body as it was written above.
         rest_of_body = _body(version=version, ephemeral=ephemeral, durable=durable)[1:]
         body = f'{{"value":{text}{"," if len(rest_of_body) > 1 else ""}{rest_of_body}'
@@ -233,12 +252,19 @@ class Database:
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Receipt:
-        """Brings back the state that a root had at a version, or -N: N commits ago. It's a commit like any other."""
+        """Brings back the state that a root had at a version, or -N: N commits ago. It's a commit like any
+        other."""
         body = _body(backto=back_to, version=version, durable=durable)
         return await self._write("ROLLBACK", Path([root]), body, [root], request_id, timeout)
 
     async def _write(
-        self, kind: str, path: Path, body: str, roots: List[str], request_id: Optional[str], timeout: Optional[float]
+        self,
+        kind: str,
+        path: Path,
+        body: str,
+        roots: List[str],
+        request_id: Optional[str],
+        timeout: Optional[float],
     ) -> Receipt:
         request_id = request_id or self._link.request_id(roots, secrets.token_hex(16))
         comma = "," if len(body) > 2 else ""
@@ -293,8 +319,8 @@ class Database:
     async def retrying(self, attempts: int = 30, *, durable: bool = False) -> AsyncIterator[Transaction]:
         """Transactions until one is committed: ``async for tx in db.retrying(): async with tx: …``.
 
-        In a conflict the body is run again, with a new transaction; the last of `attempts` raises it. Where the outcome isn't
-        known, the same commit is sent again with its request ID, so that it happens once.
+        In a conflict the body is run again, with a new transaction; the last of `attempts` raises it. Where the
+        outcome isn't known, the same commit is sent again with its request ID, so that it happens once.
         """
         for attempt in range(attempts):
             tx = Transaction(self, durable, attempts - 1 - attempt)
@@ -307,31 +333,15 @@ class Database:
 
     async def history(self, root: str, *, timeout: Optional[float] = None) -> List[Version]:
         """The kept versions of a root, oldest first."""
-        told = await self._rest("history", timeout, root_oid=root)
-        return [
-            Version(
-                one["version"],
-                one["tega_id"],
-                None if one["time"] is None else one["time"] / 1000,
-                one["changes"],
-                one.get("rollback_to"),
-                bool(one.get("deleted")),
-                one,
-            )
-            for one in told
-        ]
+        return [Version.read(one) for one in await self._rest("history", timeout, root_oid=root)]
 
     async def diff(
         self, root: str, version: int, to: Optional[int] = None, *, timeout: Optional[float] = None
     ) -> List[Difference]:
-        """What is different between two versions of a root, the second the present one unless said; -N: N commits ago."""
+        """What is different between two versions of a root, the second the present one unless said; -N: N commits
+        ago."""
         told = await self._rest("diff", timeout, root_oid=root, to=to, **{"from": version})
-        return [
-            Difference(
-                Path(one["path"]), one.get("before"), one.get("after"), "before" not in one, "after" not in one
-            )
-            for one in told
-        ]
+        return [Difference.read(one) for one in told]
 
     async def _rest(self, call: str, timeout: Optional[float], **query: Optional[object]) -> Any:
         get = functools.partial(rest.get, self._link.server, call, self._time(timeout), **query)
@@ -350,14 +360,16 @@ class Database:
     ) -> Watch[Change]:
         """The changes at a path and below it, made under other tega IDs: ``async for change in db.watch("lan")``.
 
-        It goes on over breaks of the link, and tells each change once. Where the server's history doesn't reach back, a change
-        of the kind ``state`` tells what is there now. `state`: the first one tells it, and one after each break. What comes and
-        goes by itself, ephemeral, isn't in the history: what of it changed during a break is told by a ``state`` alone.
+        It goes on over breaks of the link, and tells each change once. Where the server's history doesn't reach
+        back, a change of the kind ``state`` tells what is there now. `state`: the first one tells it, and one
+        after each break. What comes and goes by itself, ephemeral, isn't in the history: what of it changed during
+        a break is told by a ``state`` alone.
 
-        `regex`: `path` is a regex over whole paths. `queue`: so many changes wait for their reader; beyond it they are asked
-        for again once it comes.
+        `regex`: `path` is a regex over whole paths. `queue`: so many changes wait for their reader; beyond it they
+        are asked for again once it comes.
 
-        What this client sends afterwards happens after the watch began. ``async with`` waits for that, and ends the watch.
+        What this client sends afterwards happens after the watch began. ``async with`` waits for that, and ends
+        the watch.
         """
         changes = Changes(Channel(path, regex), queue, state)
         return Watch(self._link, changes, self._time(timeout))
@@ -367,8 +379,8 @@ class Database:
     ) -> Watch[Message]:
         """The messages on a channel that others publish: ``async for message in db.subscribe("alarm")``.
 
-        Messages aren't kept by anybody: what is published during a break isn't heard, and what finds no place in the `queue`
-        is lost: `Lagging` says how many were, and the next ones come.
+        Messages aren't kept by anybody: what is published during a break isn't heard, and what finds no place in
+        the `queue` is lost: `Lagging` says how many were, and the next ones come.
         """
         return Watch(self._link, Messages(Channel(channel, regex), queue), self._time(timeout))
 
@@ -403,13 +415,18 @@ class Database:
         return (await self._ask("RPC", wire(path), body, Policy.ONCE, timeout)).get("result")
 
     async def serve(
-        self, path: PathLike, function: Callable[..., Any], *, ephemeral: bool = True, timeout: Optional[float] = None
+        self,
+        path: PathLike,
+        function: Callable[..., Any],
+        *,
+        ephemeral: bool = True,
+        timeout: Optional[float] = None,
     ) -> None:
         """Serves a function at a path, to be called from anywhere in the fleet.
 
-        It may be a coroutine function, or a plain one, which runs in a thread. What it returns is the caller's result, what it
-        raises the caller's `RpcFailed`. `ephemeral`: the leaf goes with this client; else it stays, and callers are told that
-        nobody is there.
+        It may be a coroutine function, or a plain one, which runs in a thread. What it returns is the caller's
+        result, what it raises the caller's `RpcFailed`. `ephemeral`: the leaf goes with this client; else it
+        stays, and callers are told that nobody is there.
         """
         path = Path(path)
         self._serving.add(path, function)
@@ -422,10 +439,10 @@ class Database:
     def rpc(self, path: PathLike, *, ephemeral: bool = True) -> Callable[[F], F]:
         """Serves the function that it decorates::
 
-            @db.rpc("operational-r1.rpc.hello")
-            async def hello(name): ...
+        @db.rpc("operational-r1.rpc.hello")
+        async def hello(name): ...
 
-            await db.serve_forever()
+        await db.serve_forever()
         """
 
         def register(function: F) -> F:
@@ -474,178 +491,8 @@ class Database:
         )
 
 
-class Transaction(Draft):
-    """Changes that happen together or not at all, at the end of its ``async with``. Made by `Database.transaction`."""
-
-    def __init__(self, db: Database, durable: bool, attempts_left: Optional[int]) -> None:
-        super().__init__()
-        self._db = db
-        self._durable = durable
-        self._attempts_left = attempts_left
-        #: What the commit came to.
-        self.receipt: Optional[Receipt] = None
-        #: It met a conflict, and `Database.retrying` goes on.
-        self.conflicted = False
-
-    async def get(self, path: PathLike, default: Any = _ABSENT, *, fresh: bool = False) -> Any:
-        """The value at a path as the commit would leave it. A write to it then expects the version that was read."""
-        path = Path(path)
-        if not self.knows(path):
-            try:
-                self.saw(path, await self._db._get(path, None, fresh, True, None))
-            except NotFound as error:
-                self.saw(path, error)
-        return self.value(path, default)
-
-    async def commit(self, *, timeout: Optional[float] = None) -> Receipt:
-        """Commits it now. After an `OutcomeUnknown` it may be called again: it happens once."""
-        if self.receipt is not None:
-            return self.receipt
-        if not len(self):
-            self.receipt = Receipt({}, 0, True)
-            return self.receipt
-        link = self._db._link
-        effects = self.effects()
-        new = {path for path, value in effects if value is not None} - set(link.ephemeral)
-        if new and len(link.ephemeral) + len(new) > MAX_EPHEMERAL:
-            raise _too_many_ephemeral()
-        if self.request_id is None:
-            self.request_id = link.request_id(self.roots, self.drawn)
-        self.receipt = await self._db._receipt("COMMIT", "-", self.body(self._durable), self.request_id, timeout)
-        for path, value in effects:
-            self._db._effect(path, value)
-        return self.receipt
-
-    async def __aenter__(self) -> Transaction:
-        return self
-
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        if kind is not None:
-            return
-        if self._attempts_left is None:
-            await self.commit()
-            return
-        try:
-            await self._commit_for_sure()
-        except Conflict:
-            if self._attempts_left == 0:
-                raise
-            self.conflicted = True
-
-    async def _commit_for_sure(self) -> None:
-        unknown: Optional[OutcomeUnknown] = None
-        for attempt in range(3):
-            try:
-                await self.commit()
-                return
-            except OutcomeUnknown as error:
-                unknown = error
-            except Conflict:
-                raise
-            except Error as error:
-                # It says that this attempt didn't happen.
-                if unknown is None:
-                    raise
-                unknown.__cause__ = error
-            await asyncio.sleep(random.uniform(0, 0.2 * 2**attempt))
-        assert unknown is not None
-        raise unknown
-
-
-E = TypeVar("E", Change, Message)
-
-
-class Watch(Generic[E]):
-    """What comes, as an asynchronous iterator. It ends when it's closed, when the client is, and when nobody has it any
-    more. Made by `Database.watch` and `Database.subscribe`."""
-
-    def __init__(self, link: Link, feed: Feed, timeout: float) -> None:
-        self._link, self._feed = link, feed
-        self._woken = asyncio.Event()
-        feed.wake = self._woken.set
-        self._begun = link.listen(feed, timeout)
-        weakref.finalize(self, _drop, asyncio.get_running_loop(), link, feed).atexit = False
-
-    async def begun(self) -> Watch[E]:
-        """Waits until the server has it."""
-        if not self._begun.done() or self._begun.exception() is not None:
-            try:
-                await asyncio.shield(self._begun)
-            except Error:
-                self.close()
-                raise
-        return self
-
-    async def next(self, timeout: Optional[float] = None) -> E:
-        """The next one; `Timeout` where none comes in time, `Closed` at the end."""
-        await self.begun()
-        coming = self._next()
-        try:
-            return await (coming if timeout is None else asyncio.wait_for(coming, timeout))
-        except (asyncio.TimeoutError, TimeoutError):
-            raise Timeout(f"{self._feed.channel}: nothing came in {timeout:g} s") from None
-
-    async def _next(self) -> E:
-        while True:
-            self._woken.clear()
-            item = self.take()
-            if item is not None:
-                return item
-            await self._woken.wait()
-
-    def take(self) -> Optional[E]:
-        """The next one if it's there already, else None; raises as `next` does."""
-        item = self._feed.take()
-        if isinstance(item, Error):
-            raise item
-        if item is not None:
-            return cast(E, item)
-        if self._feed.ended is not None:
-            raise type(self._feed.ended)(self._feed.ended.message)
-        if self._feed.closed:
-            raise Closed(f"the watch of {self._feed.channel} was closed")
-        return None
-
-    @property
-    def queued(self) -> int:
-        """So many are there to be taken."""
-        return self._feed.queued
-
-    def close(self) -> None:
-        """Ends it."""
-        self._link.unlisten(self._feed)
-
-    def __aiter__(self) -> Watch[E]:
-        return self
-
-    async def __anext__(self) -> E:
-        try:
-            return await self.next()
-        except Closed:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Watch[E]:
-        return await self.begun()
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
-
-
-def _drop(loop: asyncio.AbstractEventLoop, link: Link, feed: Feed) -> None:
-    # From whatever thread collects garbage.
-    if not loop.is_closed():
-        try:
-            loop.call_soon_threadsafe(link.unlisten, feed)
-        except RuntimeError:
-            pass
-
-
 def _body(**members: Union[bool, int, None]) -> str:
     """A JSON object of what isn't absent or false."""
-    return frames.dumps({name: value for name, value in members.items() if value is not None and value is not False})
-
-
-def _too_many_ephemeral() -> Error:
-    return TooMany(f"a client has at most {MAX_EPHEMERAL} ephemeral nodes; nothing happened")
+    return frames.dumps(
+        {name: value for name, value in members.items() if value is not None and value is not False}
+    )

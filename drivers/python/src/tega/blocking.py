@@ -1,29 +1,27 @@
 """The blocking face: ``with tega.connect() as db``.
 
-A `Database` has a thread with an event loop and the asyncio face in it (`tega.aio`); each method waits for that of the
-same name there. Any number of threads may use one `Database` at once: their calls are pipelined on its link.
+A `Database` has a thread with an event loop and the asyncio face in it (`tega.aio`); each method waits for that of
+the same name there. Any number of threads may use one `Database` at once: their calls are pipelined on its link.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import random
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Callable, Coroutine, Deque, Dict, Generic, Iterator, List, Optional, Type, TypeVar, overload
+from typing import Any, Callable, Deque, Dict, Generic, Iterator, List, Optional, Type, overload
 
 from . import aio
-from .aio import E, F, T
+from .aio import F, T
 from .drafts import _ABSENT
 from .errors import Closed
 from .paths import Path, PathLike
+from .threads import LoopThread
 from .types import Change, Difference, Match, Message, Node, Receipt, Version
-
-R = TypeVar("R")
+from .watching import E
 
 #: So many of what a watch has at once are taken from the loop's thread together.
 _BATCH = 256
@@ -60,50 +58,11 @@ def connect(
     return Database(connecting)
 
 
-class _Loop:
-    """A thread that runs an event loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="tega", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Runs it there, and waits for it here."""
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError("a blocking call in the driver's own thread would wait for itself")
-        try:
-            future: Future[R] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:
-            work.close()
-            raise Closed("this client was closed; nothing happened") from None
-        try:
-            return future.result()
-        except BaseException:
-            # Ctrl-C while it waited, perhaps: it's given up.
-            future.cancel()
-            raise
-
-    def call(self, function: Callable[[], R]) -> R:
-        async def work() -> R:
-            return function()
-
-        return self.run(work())
-
-    def stop(self) -> None:
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 class Database:
     """A tega, seen through one link. Made by `tega.connect`."""
 
     def __init__(self, connecting: aio.Connecting) -> None:
-        self._loop = _Loop()
+        self._loop = LoopThread()
         self._closing = threading.Lock()
 
         async def make() -> aio.Database:
@@ -194,9 +153,10 @@ class Database:
     ) -> Receipt:
         """Puts a value at a path.
 
-        `version`: only if this is the node's version, -1: only if it isn't there; else `Conflict`. `ephemeral`: it lives as
-        long as this client, and is set again when a link broke. `durable`: answered once it's on the disk, whatever the root's
-        durability says. `request_id`: that of an `OutcomeUnknown`, to repeat this put safely.
+        `version`: only if this is the node's version, -1: only if it isn't there; else `Conflict`. `ephemeral`: it
+        lives as long as this client, and is set again when a link broke. `durable`: answered once it's on the
+        disk, whatever the root's durability says. `request_id`: that of an `OutcomeUnknown`, to repeat this put
+        safely.
         """
         return self._loop.run(
             self._db.put(
@@ -234,7 +194,8 @@ class Database:
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> Receipt:
-        """Brings back the state that a root had at a version, or -N: N commits ago. It's a commit like any other."""
+        """Brings back the state that a root had at a version, or -N: N commits ago. It's a commit like any
+        other."""
         return self._loop.run(
             self._db.rollback(
                 root, back_to, version=version, durable=durable, request_id=request_id, timeout=timeout
@@ -274,8 +235,8 @@ class Database:
     def retrying(self, attempts: int = 30, *, durable: bool = False) -> Iterator[Transaction]:
         """Transactions until one is committed: ``for tx in db.retrying(): with tx: …``.
 
-        In a conflict the body is run again, with a new transaction; the last of `attempts` raises it. Where the outcome isn't
-        known, the same commit is sent again with its request ID, so that it happens once.
+        In a conflict the body is run again, with a new transaction; the last of `attempts` raises it. Where the
+        outcome isn't known, the same commit is sent again with its request ID, so that it happens once.
         """
         for attempt in range(attempts):
             tx = Transaction(self, aio.Transaction(self._db, durable, attempts - 1 - attempt))
@@ -293,7 +254,8 @@ class Database:
     def diff(
         self, root: str, version: int, to: Optional[int] = None, *, timeout: Optional[float] = None
     ) -> List[Difference]:
-        """What is different between two versions of a root, the second the present one unless said; -N: N commits ago."""
+        """What is different between two versions of a root, the second the present one unless said; -N: N commits
+        ago."""
         return self._loop.run(self._db.diff(root, version, to, timeout=timeout))
 
     # --- being told
@@ -309,12 +271,13 @@ class Database:
     ) -> Watch[Change]:
         """The changes at a path and below it, made under other tega IDs: ``for change in db.watch("lan")``.
 
-        It goes on over breaks of the link, and tells each change once. Where the server's history doesn't reach back, a change
-        of the kind ``state`` tells what is there now. `state`: the first one tells it, and one after each break. What comes and
-        goes by itself, ephemeral, isn't in the history: what of it changed during a break is told by a ``state`` alone.
+        It goes on over breaks of the link, and tells each change once. Where the server's history doesn't reach
+        back, a change of the kind ``state`` tells what is there now. `state`: the first one tells it, and one
+        after each break. What comes and goes by itself, ephemeral, isn't in the history: what of it changed during
+        a break is told by a ``state`` alone.
 
-        `regex`: `path` is a regex over whole paths. `queue`: so many changes wait for their reader; beyond it they are asked
-        for again once it comes.
+        `regex`: `path` is a regex over whole paths. `queue`: so many changes wait for their reader; beyond it they
+        are asked for again once it comes.
 
         It has begun when this returns. ``with`` ends it.
         """
@@ -326,8 +289,8 @@ class Database:
     ) -> Watch[Message]:
         """The messages on a channel that others publish: ``for message in db.subscribe("alarm")``.
 
-        Messages aren't kept by anybody: what is published during a break isn't heard, and what finds no place in the `queue`
-        is lost: `Lagging` says how many were, and the next ones come.
+        Messages aren't kept by anybody: what is published during a break isn't heard, and what finds no place in
+        the `queue` is lost: `Lagging` says how many were, and the next ones come.
         """
         begin = functools.partial(self._db.subscribe, channel, regex=regex, queue=queue, timeout=timeout)
         return Watch(self._loop, self._loop.run(_begun(begin)))
@@ -358,22 +321,27 @@ class Database:
         return call
 
     def serve(
-        self, path: PathLike, function: Callable[..., Any], *, ephemeral: bool = True, timeout: Optional[float] = None
+        self,
+        path: PathLike,
+        function: Callable[..., Any],
+        *,
+        ephemeral: bool = True,
+        timeout: Optional[float] = None,
     ) -> None:
         """Serves a function at a path, to be called from anywhere in the fleet. It runs in a thread.
 
-        What it returns is the caller's result, what it raises the caller's `RpcFailed`. `ephemeral`: the leaf goes with this
-        client; else it stays, and callers are told that nobody is there.
+        What it returns is the caller's result, what it raises the caller's `RpcFailed`. `ephemeral`: the leaf goes
+        with this client; else it stays, and callers are told that nobody is there.
         """
         self._loop.run(self._db.serve(path, function, ephemeral=ephemeral, timeout=timeout))
 
     def rpc(self, path: PathLike, *, ephemeral: bool = True) -> Callable[[F], F]:
         """Serves the function that it decorates::
 
-            @db.rpc("operational-r1.rpc.hello")
-            def hello(name): ...
+        @db.rpc("operational-r1.rpc.hello")
+        def hello(name): ...
 
-            db.serve_forever()
+        db.serve_forever()
         """
 
         def register(function: F) -> F:
@@ -416,7 +384,8 @@ class Transaction:
         return self._tx.conflicted
 
     def get(self, path: PathLike, default: Any = _ABSENT, *, fresh: bool = False) -> Any:
-        """The value at a path as the commit would leave it. A write to it then expects the version that was read."""
+        """The value at a path as the commit would leave it. A write to it then expects the version that was
+        read."""
         return self._loop.run(self._tx.get(path, default, fresh=fresh))
 
     def put(
@@ -428,8 +397,8 @@ class Transaction:
         ephemeral: bool = False,
         check: bool = True,
     ) -> None:
-        """Puts a value. `version`: only if this is the node's version, -1: only if it isn't there. Without it, what was read
-        in this transaction is checked, unless `check` is False."""
+        """Puts a value. `version`: only if this is the node's version, -1: only if it isn't there. Without it,
+        what was read in this transaction is checked, unless `check` is False."""
         self._tx.put(path, value, version=version, ephemeral=ephemeral, check=check)
 
     def delete(self, path: PathLike, *, version: Optional[int] = None, check: bool = True) -> None:
@@ -458,10 +427,11 @@ class Transaction:
 
 
 class Watch(Generic[E]):
-    """What comes, as an iterator. It ends when it's closed, when the client is, and when nobody has it any more. Made by
+    """What comes, as an iterator. It ends when it's closed, when the client is, and when nobody has it any more.
+    Made by
     `Database.watch` and `Database.subscribe`."""
 
-    def __init__(self, loop: _Loop, watch: aio.Watch[E]) -> None:
+    def __init__(self, loop: LoopThread, watch: aio.Watch[E]) -> None:
         self._loop = loop
         self._watch: aio.Watch[E] = watch
         self._taken: Deque[E] = deque()

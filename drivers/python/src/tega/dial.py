@@ -18,7 +18,8 @@ UNAUTHORIZED, LAGGING, TRY_LATER = 4001, 4008, 1013
 
 
 async def dial(server: Server, tega_id: str, timeout: float, keepalive: float) -> ClientConnection:
-    """A link on which the session has begun. Raises NoLink, Unauthorized, Forbidden or TooMany: nothing happened."""
+    """A link on which the session has begun. Raises NoLink, Unauthorized, Forbidden or TooMany: nothing
+    happened."""
     address = server.address
     try:
         return await asyncio.wait_for(_dial(server, tega_id, keepalive), timeout)

@@ -1,7 +1,7 @@
 """What a transaction will commit, and what it would leave: without a server.
 
-What was read is remembered with its versions. A write to it, or to anything below it, then expects the version that was
-read, so that a change by somebody else in between is a conflict. A node that was only read isn't checked.
+What was read is remembered with its versions. A write to it, or to anything below it, then expects the version
+that was read, so that a change by somebody else in between is a conflict. A node that was only read isn't checked.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Draft:
         ephemeral: bool = False,
         check: bool = True,
     ) -> None:
-        """Puts a value. `version`: only if this is the node's version, -1: only if it isn't there. Without it, what was read
-        in this transaction is checked, unless `check` is False."""
+        """Puts a value. `version`: only if this is the node's version, -1: only if it isn't there. Without it,
+        what was read in this transaction is checked, unless `check` is False."""
         path = Path(path)
         op: Dict[str, Any] = {"put": str(path), "value": value}
         if ephemeral:

@@ -3,8 +3,8 @@
 An error says what is wrong in ``str(error)``, and where in its attributes. Two bases tell what to do:
 
 - `NothingHappened`: the request had no effect; it may be made again.
-- `OutcomeUnknown`: it may have happened. A write carries its ``request_id``: the same write with this ID happens once.
-"""
+- `OutcomeUnknown`: it may have happened. A write carries its ``request_id``: the same write with this ID happens
+  once."""
 
 from __future__ import annotations
 
@@ -199,6 +199,11 @@ def from_json(body: Any) -> Optional[Error]:
         expected=_number(error.get("expected")),
         actual=_number(error.get("actual")),
     )
+
+
+def anew(error: Error) -> Error:
+    """The same error for somebody else: a traceback belongs to one."""
+    return type(error)(error.message)
 
 
 def _path(text: Any) -> Optional[Path]:

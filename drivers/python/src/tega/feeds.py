@@ -1,15 +1,15 @@
 """What a watch and a subscription know, without a socket: which frames concern them, and where they left off.
 
-A watch is told of each change once, over any number of links. It remembers the version that it knows of each root; on a
-new link it names them, and is answered with what it missed, or, where the server's history doesn't reach back, with the
-present state. Within one link the commits' positions tell what it has seen.
+A watch is told of each change once, over any number of links. It remembers the version that it knows of each root;
+on a new link it names them, and is answered with what it missed, or, where the server's history doesn't reach
+back, with the present state. Within one link the commits' positions tell what it has seen.
 
 A session listens to all of its channels at once, and is told each change once for all of them. So a frame may hold
 entries that are for other channels, and it's sorted out here which are for whom.
 
-Both have a queue with a limit. A watch that isn't read takes nothing more in when it's full; once it's read empty, it
-asks for what it missed, as after a break. Messages aren't kept by anybody: those that find no place are lost, and the
-reader is told how many.
+Both have a queue with a limit. A watch that isn't read takes nothing more in when it's full; once it's read empty,
+it asks for what it missed, as after a break. Messages aren't kept by anybody: those that find no place are lost,
+and the reader is told how many.
 """
 
 from __future__ import annotations
@@ -136,7 +136,9 @@ class Messages(Feed):
             return self._queue.popleft()
         if self._lost:
             lost, self._lost = self._lost, 0
-            return Lagging(f"{lost} messages on {self.channel} were lost, because nobody took them from the queue", lost)
+            return Lagging(
+                f"{lost} messages on {self.channel} were lost, because nobody took them from the queue", lost
+            )
         return None
 
 

@@ -1,7 +1,7 @@
 """The text frames of tega's WebSocket, in its second dialect: both directions, and nothing that acts on them.
 
-A frame is a command line and, for most, a line end and one line of JSON. Words are divided by one space; an absent one
-is ``-`` or ``None``. In paths and channels spaces, line ends and ``%`` are percent-encoded.
+A frame is a command line and, for most, a line end and one line of JSON. Words are divided by one space; an absent
+one is ``-`` or ``None``. In paths and channels spaces, line ends and ``%`` are percent-encoded.
 """
 
 from __future__ import annotations

@@ -1,24 +1,23 @@
 """One client's link to its server: all requests share it, and it's made again when it breaks.
 
-A request waits in a queue until it's on the wire, and there until it's answered; its caller waits for its future, at most
-for its own time. When the link breaks, what was on the wire goes back to the head of the queue: reads, and writes, which
-carry a request ID and so happen once. Calls don't: nobody knows whether they happened.
+A request waits in a queue until it's on the wire, and there until it's answered; its caller waits for its future,
+at most for its own time. When the link breaks, what was on the wire goes back to the head of the queue: reads, and
+writes, which carry a request ID and so happen once. Calls don't: nobody knows whether they happened.
 
 A new link begins with what the old one stood for: subscriptions first, then ephemeral nodes, then what waits.
 
-Everything here runs on one event loop, and nothing in it waits but the two tasks of a live link: one takes frames, one
-sends them. Bounds: `ON_WIRE` requests on the wire, `limit` that wait in all, `MAX_EPHEMERAL` nodes to be set again;
-answers to calls that are served are as many as the server lets wait for one session.
+Everything here runs on one event loop, and nothing in it waits but the two tasks of a live link: one takes frames,
+one sends them. Bounds: `ON_WIRE` requests on the wire, `limit` that wait in all, `MAX_EPHEMERAL` nodes to be set
+again; answers to calls that are served are as many as the server lets wait for one session.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import random
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Set, Union
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -27,10 +26,11 @@ from . import errors, feeds, frames
 from .address import Server
 from .dial import closed as why_closed
 from .dial import dial
-from .errors import BadRequest, Closed, Conflict, Error, NoLink, NothingHappened, NotFound, OutcomeUnknown, Timeout
-from .errors import TooLarge, TooMany, Unauthorized
+from .errors import Closed, Error, NoLink, NotFound, NothingHappened, OutcomeUnknown, Timeout, TooLarge, TooMany
+from .errors import Unauthorized
 from .feeds import Changes, Feed, Messages
 from .paths import Path, wire
+from .requests import FINAL, Policy, Request
 
 log = logging.getLogger("tega")
 
@@ -42,47 +42,6 @@ MAX_EPHEMERAL = 1_000
 BACK_OFF, LONGEST_BACK_OFF = 0.05, 5.0
 #: How often an ephemeral node is tried again that can't be set now, in seconds.
 AGAIN = 1.0
-
-#: A refusal of this kind means that no attempt of the same write happened.
-_FINAL = (Conflict, NotFound, BadRequest, TooLarge)
-
-
-class Policy(enum.Enum):
-    """What becomes of a request whose link breaks."""
-
-    READ = "asked again"
-    WRITE = "sent again with its request ID"
-    ONCE = "never sent again"
-    INTERNAL = "made anew by the next link"
-
-
-class Request:
-    """A request, from the call to its answer."""
-
-    __slots__ = ("kind", "word", "body", "policy", "request_id", "future", "before", "first", "sent", "order", "timer")
-
-    def __init__(self, kind: str, word: str, body: str, policy: Policy, future: asyncio.Future[Any]) -> None:
-        self.kind = kind
-        self.word = word
-        self.body = body
-        self.policy = policy
-        self.future = future
-        self.request_id: Optional[str] = None
-        #: A frame that is sent before it and isn't answered but by a refusal.
-        self.before: Optional[str] = None
-        #: Gets the answer before anything else is read from the link.
-        self.first: Optional[Callable[[Any], None]] = None
-        #: How often it was sent.
-        self.sent = 0
-        self.order = 0
-        self.timer: Optional[asyncio.TimerHandle] = None
-
-    def reject(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-            if self.policy is Policy.INTERNAL:
-                # Nobody looks at it.
-                self.future.exception()
 
 
 class Link:
@@ -137,7 +96,7 @@ class Link:
         if self._task is not None:
             await asyncio.wait([self._task])
         if self._over is not None and not isinstance(self._over, Closed):
-            raise _anew(self._over)
+            raise errors.anew(self._over)
 
     # --- requests
 
@@ -154,7 +113,7 @@ class Link:
     ) -> asyncio.Future[Any]:
         """Puts a request into the queue, behind all others. The future has the answer's body."""
         if self._over is not None:
-            raise _anew(self._over)
+            raise errors.anew(self._over)
         if self._waiting >= self.limit:
             raise TooMany(f"{self.limit} requests wait already, which is the most; nothing happened, try again")
         for text in (f"{word}\n{body}", before or ""):
@@ -169,8 +128,8 @@ class Link:
         return request.future
 
     def request_id(self, roots: List[str], drawn: str) -> str:
-        """An ID for a write to these roots. With the position of an earlier one the server can tell one that it has
-        forgotten from one that it never saw."""
+        """An ID for a write to these roots. With the position of an earlier one the server can tell one that it
+        has forgotten from one that it never saw."""
         known = [self._positions[root] for root in roots if root in self._positions]
         return f"@{max(known)}:{drawn}" if known else drawn
 
@@ -203,7 +162,7 @@ class Link:
         elif request.sent == 0:
             request.reject(self._no_link())
         elif request.policy is Policy.WRITE:
-            request.reject(_unknown(request, f"{where}: no answer in time"))
+            request.reject(request.unknown(f"{where}: no answer in time"))
         else:
             request.reject(Timeout(f"{where}: no answer in time"))
 
@@ -211,8 +170,8 @@ class Link:
         return NoLink(f"{self._last.message.partition(';')[0]}; nothing happened")
 
     def _done(self, request: Request) -> None:
-        """The caller has its answer, or doesn't wait any more. On the wire a request keeps its place until it's answered:
-        the server has it."""
+        """The caller has its answer, or doesn't wait any more. On the wire a request keeps its place until it's
+        answered: the server has it."""
         self._waiting -= 1
         self._queue.pop(request.order, None)
         if request.timer is not None:
@@ -329,14 +288,16 @@ class Link:
         self._unanswered.clear()
         lost, self._wire = self._wire, {}
         # Texts in the queue were for this link alone.
-        for order in [order for order, item in self._queue.items() if isinstance(item, str) or _is_internal(item)]:
+        for order in [
+            order for order, item in self._queue.items() if isinstance(item, str) or item.policy is Policy.INTERNAL
+        ]:
             del self._queue[order]
         again: List[Request] = []
         for request in lost.values():
             if request.future.done() or request.policy is Policy.INTERNAL:
                 continue
             if request.policy is Policy.ONCE:
-                request.reject(_unknown(request, why.message))
+                request.reject(request.unknown(why.message))
             else:
                 again.append(request)
         for request in sorted(again, key=lambda request: request.order, reverse=True):
@@ -356,13 +317,13 @@ class Link:
         self._queue.clear()
         for request in waiting:
             if request.sent and request.policy in (Policy.WRITE, Policy.ONCE):
-                request.reject(_unknown(request, error.message.partition(";")[0]))
+                request.reject(request.unknown(error.message.partition(";")[0]))
             else:
-                request.reject(_anew(error))
+                request.reject(errors.anew(error))
         for feed in self._feeds:
             if not feed.begun.done():
-                feed.begun.set_exception(_anew(error))
-            feed.end(None if isinstance(error, Closed) else _anew(error))
+                feed.begun.set_exception(errors.anew(error))
+            feed.end(None if isinstance(error, Closed) else errors.anew(error))
         self._feeds.clear()
 
     # --- what comes
@@ -411,10 +372,10 @@ class Link:
         if error is None:
             request.future.set_result(body)
             return
-        if request.policy is Policy.WRITE and not isinstance(error, _FINAL):
+        if request.policy is Policy.WRITE and not isinstance(error, FINAL):
             if request.sent > 1 and not isinstance(error, OutcomeUnknown):
                 why = error
-                error = _unknown(request, f"{self.server.address}: the link broke, and now: {why.message}")
+                error = request.unknown(f"{self.server.address}: the link broke, and now: {why.message}")
                 error.__cause__ = why
             error.request_id = request.request_id
         request.reject(error)
@@ -424,7 +385,7 @@ class Link:
     def listen(self, feed: Feed, timeout: float) -> asyncio.Future[Any]:
         """Adds a subscription, on this link and on all that follow."""
         if self._over is not None:
-            raise _anew(self._over)
+            raise errors.anew(self._over)
         self._feeds.append(feed)
         if isinstance(feed, Changes):
             feed.ask_again = lambda: self._begin(feed)
@@ -453,6 +414,11 @@ class Link:
         self._feeds.remove(feed)
         if self._live and all(other.channel.key != feed.channel.key for other in self._feeds):
             self._push(frames.unsubscribe(*feed.channel.key))
+
+    def room_for(self, paths: Set[Path]) -> None:
+        """Refuses more ephemeral nodes than may be set again."""
+        if len(paths | set(self.ephemeral)) > max(MAX_EPHEMERAL, len(self.ephemeral)):
+            raise TooMany(f"a client has at most {MAX_EPHEMERAL} ephemeral nodes; nothing happened")
 
     def keep(self, path: Path, value: str) -> None:
         """Sets an ephemeral node again on each link."""
@@ -508,14 +474,10 @@ class Link:
         if isinstance(answer, NotFound):
             feed.read(None, None)
         elif isinstance(answer, Error):
-            self._unlisten_with(feed, answer)
+            feed.end(answer)
+            self.unlisten(feed)
         else:
             feed.read(answer.get("value"), answer.get("version"))
-
-    def _unlisten_with(self, feed: Feed, error: Error) -> None:
-        """Ends a subscription because of an error."""
-        feed.end(error)
-        self.unlisten(feed)
 
     def _set_again(self, path: Path, value: str) -> Request:
         number = self.number
@@ -526,7 +488,9 @@ class Link:
             if isinstance(answer, NothingHappened):
                 self._loop.call_later(AGAIN, again)
                 return
-            log.warning("%s: the ephemeral node %s can't be set again: %s", self.server.address, path, answer.message)
+            log.warning(
+                "%s: the ephemeral node %s can't be set again: %s", self.server.address, path, answer.message
+            )
             del self.ephemeral[path]
 
         def again() -> None:
@@ -534,20 +498,3 @@ class Link:
                 self._push(self._set_again(path, value))
 
         return self._internal("PUT", wire(path), f'{{"value":{value},"ephemeral":true}}', answered)
-
-
-def _is_internal(item: Union[Request, str]) -> bool:
-    return isinstance(item, Request) and item.policy is Policy.INTERNAL
-
-
-def _anew(error: Error) -> Error:
-    """The same error for somebody else: a traceback belongs to one."""
-    return type(error)(error.message)
-
-
-def _unknown(request: Request, why: str) -> OutcomeUnknown:
-    if request.policy is Policy.WRITE:
-        message = f"{why}; it may or may not have happened: retry with the same request ID"
-    else:
-        message = f"{why}; it may or may not have happened"
-    return OutcomeUnknown(message, request_id=request.request_id)

@@ -34,9 +34,9 @@ class BadPath(ValueError):
 class Path:
     """A path, which can't be changed.
 
-    ``Path("a.b")`` reads text, ``Path(["a", "b"])`` takes keys, ``path.a.b["c.d"]`` makes longer ones. Iterating gives
-    the keys; ``other in path`` tells whether another path is this one or lies below it. It has no other names, so that
-    every name can be a key.
+    ``Path("a.b")`` reads text, ``Path(["a", "b"])`` takes keys, ``path.a.b["c.d"]`` makes longer ones. Iterating
+    gives the keys; ``other in path`` tells whether another path is this one or lies below it. It has no other
+    names, so that every name can be a key.
     """
 
     __slots__ = ("__keys",)
@@ -60,7 +60,9 @@ class Path:
 
     def __getitem__(self, key: str) -> Path:
         if not isinstance(key, str):
-            raise TypeError(f"a key is a string, not {type(key).__name__}; for the keys of a path take tuple(path)")
+            raise TypeError(
+                f"a key is a string, not {type(key).__name__}; for the keys of a path take tuple(path)"
+            )
         return Path((*self.__keys, key))
 
     __truediv__ = __getitem__

@@ -1,4 +1,5 @@
-"""Serving functions: each call runs as a task, so many at once, so many more wait, and those beyond are refused."""
+"""Serving functions: each call runs as a task, so many at once, so many more wait, and those beyond are
+refused."""
 
 from __future__ import annotations
 

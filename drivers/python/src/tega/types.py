@@ -98,6 +98,19 @@ class Version:
     #: All that the server said of it.
     raw: Dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def read(cls, told: Dict[str, Any]) -> Version:
+        time = told["time"]
+        return cls(
+            told["version"],
+            told["tega_id"],
+            None if time is None else time / 1000,
+            told["changes"],
+            told.get("rollback_to"),
+            bool(told.get("deleted")),
+            told,
+        )
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -109,3 +122,8 @@ class Difference:
     after: Any
     added: bool
     removed: bool
+
+    @classmethod
+    def read(cls, told: Dict[str, Any]) -> Difference:
+        path = Path(told["path"])
+        return cls(path, told.get("before"), told.get("after"), "before" not in told, "after" not in told)
