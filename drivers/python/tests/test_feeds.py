@@ -122,6 +122,22 @@ def test_a_state_that_is_read_afterwards_and_what_comes_meanwhile_are_told_once(
     assert json.loads(watch.body())["state"] is False
 
 
+def test_where_too_much_comes_while_the_state_is_read_all_is_asked_for_again() -> None:
+    asked: List[str] = []
+    watch = feed("a", limit=2)
+    watch.ask_again = lambda: asked.append(watch.body())
+    watch.broke()
+    watch.began({"position": 9, "roots": {"a": ["aa", 5]}, "gone": True, "truncated": True})
+    for n in (6, 7, 8):
+        watch.notified([entry("a.b", n, position=n + 4, version=n)])
+    watch.read({"b": 7}, 7)
+    assert watch.queued == 0 and watch.take() is None
+    assert [json.loads(body) for body in asked] == [{"regex": False, "state": True, "since": {"a": ["aa", 5]}}]
+    missed = [entry("a.b", n, position=n + 4, version=n) for n in (6, 7, 8)]
+    watch.began({"position": 12, "roots": {"a": ["aa", 8]}, "missed": missed, "value": {"b": 8}})
+    assert taken(watch) == ["put a.b 6", "put a.b 7", "put a.b 8", 'state a {"b": 8}']
+
+
 def test_the_state_of_a_regex_is_its_topmost_nodes() -> None:
     watch = Changes(Channel(r"a\.b.*|c", True), 10, True)
     assert watch.began({"position": 1, "roots": {}})

@@ -206,7 +206,10 @@ class Changes(Feed):
 
     def read(self, value: Any, version: Optional[int]) -> None:
         """The state that was read after the answer. It may be newer; `version`: what it has already."""
-        held, self._held = self._held or [], None
+        held, self._held = self._held, None
+        if held is None:
+            # Too much came meanwhile: it's owed still, and asked for with what was missed.
+            return
         self._tell_state(dict(self.channel.matching(value)) if self.channel.regex else value)
         for entries in held:
             own = [entry.get("version", 0) for entry in entries if entry.get("root") == self._root]
