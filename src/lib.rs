@@ -56,6 +56,7 @@
 //! | [`hub`] | who is connected, channels, calls between them |
 //! | [`http`], [`session`] | answers to one request; one WebSocket session |
 //! | [`door`] | sockets, framing, limits, deadlines |
+//! | [`openwrt`] | a router's `/etc/config`: its files, and changes on trial |
 //! | [`daemon`] | assembly, ordered stop |
 //!
 //! | outside | |
@@ -86,6 +87,7 @@ pub mod http;
 pub mod hub;
 pub mod link;
 pub mod message;
+pub mod openwrt;
 pub mod read;
 pub mod session;
 pub mod token;

@@ -1,0 +1,3 @@
+//! # OpenWrt
+
+pub mod bridge;
