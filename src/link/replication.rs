@@ -6,7 +6,7 @@ use super::source::Source;
 use super::{Books, Closing, Code, Effect, Input, LINK_TIME, LINKED_TIME, Want};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::body::Standings;
-use crate::message::link::{self, Frame, Hello, Refused, WITH_OUTCOMES, Welcome};
+use crate::message::link::{self, Frame, Hello, Refused, WITH_OUTCOMES, WITH_PROOF, Welcome};
 use crate::path::Key;
 use crate::store::Error;
 use crate::tree::Version;
@@ -327,6 +327,11 @@ impl Replication {
     }
 
     /// Whether the other end takes outcomes of requests in a snapshot ([`Feed::snapshot`](crate::store::Feed::snapshot)).
+    pub fn understands_proof(&self) -> bool {
+        self.protocol >= WITH_PROOF
+    }
+
+    /// Whether the other end takes outcomes of requests in a snapshot.
     pub fn sends_outcomes(&self) -> bool {
         self.protocol >= WITH_OUTCOMES
     }

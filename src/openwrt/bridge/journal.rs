@@ -177,12 +177,15 @@ impl Journal {
             return Err(error);
         }
         self.record = Some(record);
-        let installed = self.install().and_then(|()| {
+        let mut touched = false;
+        let installed = self.install(&mut touched).and_then(|()| {
             self.update(|record| record.phase = Phase::Trial).map_err(doing("the journal"))
         });
         if let Err(error) = installed {
             // As if it hadn't begun; where even that fails, the journal stays, and says so at the next try.
-            self.put_back()?;
+            if touched {
+                self.put_back()?;
+            }
             self.drop_journal()?;
             return Err(error);
         }
@@ -259,7 +262,8 @@ impl Journal {
         Ok(())
     }
 
-    fn install(&self) -> io::Result<()> {
+    /// `touched` tells whether a file may have been replaced.
+    fn install(&self, touched: &mut bool) -> io::Result<()> {
         let Some(record) = &self.record else { return Ok(()) };
         let names = || record.files.iter().map(|file| file.name.as_str());
         let mut locked = self.config.lock(names())?;
@@ -270,6 +274,7 @@ impl Journal {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, message));
             }
         }
+        *touched = true;
         for file in &record.files {
             let target = self.config.target(&file.name)?;
             let done = match &file.new {
