@@ -326,12 +326,12 @@ impl Replication {
         if let Phase::Linked = self.phase { self.source.wants() } else { None }
     }
 
-    /// Whether the other end takes outcomes of requests in a snapshot ([`Feed::snapshot`](crate::store::Feed::snapshot)).
+    /// Whether the other end understands a PROVE.
     pub fn understands_proof(&self) -> bool {
         self.protocol >= WITH_PROOF
     }
 
-    /// Whether the other end takes outcomes of requests in a snapshot.
+    /// Whether the other end takes outcomes of requests in a snapshot ([`Feed::snapshot`](crate::store::Feed::snapshot)).
     pub fn sends_outcomes(&self) -> bool {
         self.protocol >= WITH_OUTCOMES
     }

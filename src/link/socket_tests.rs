@@ -175,7 +175,7 @@ fn joined<F: Future<Output = ()>>(global: &Side, local: &Side, test: F) -> Optio
     smol::block_on(async {
         let (here, there) = UnixStream::pair().unwrap();
         let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
-        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into(), 1).unwrap();
         let serving = async {
             links.serve(there, Vec::new(), "test".into(), Access::all()).await;
             std::future::pending().await
@@ -253,7 +253,7 @@ fn with_local<F: Future<Output = ()>>(
     smol::block_on(async {
         let (here, there) = UnixStream::pair().unwrap();
         let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
-        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into(), 1).unwrap();
         let dialling = async { panic!("the link ended: {:?}", socket::run(ws, work).await.1) };
         let testing = async {
             let mut ws = WebSocketStream::from_raw_socket(there, Role::Server, None).await;

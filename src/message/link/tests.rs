@@ -177,6 +177,8 @@ fn a_frame_that_cant_be_read_says_what_was_wanted() {
         ("WRITE 1\n{}".into(), "a tega ID is missing"),
         ("FRESH 1 a.b".into(), "the name of a root wanted"),
         ("FRESH 1 _a".into(), "the name of a root wanted"),
+        ("PROVE 1 a".into(), "a nonce is missing"),
+        ("PROVE 1 a ab".into(), "16 hex digits"),
         ("CALL 1 - a..b\n{}".into(), "empty key"),
         ("LISTEN a maybe".into(), "True or False wanted"),
         ("NOTIFY a".into(), "second line"),
