@@ -66,6 +66,7 @@
 
 // What is kept.
 pub mod commit;
+pub mod openwrt;
 pub mod path;
 pub mod tree;
 pub mod value;
