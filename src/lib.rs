@@ -67,6 +67,7 @@
 
 // What is kept.
 pub mod commit;
+pub mod openwrt;
 pub mod path;
 pub mod tree;
 pub mod value;
@@ -87,7 +88,6 @@ pub mod http;
 pub mod hub;
 pub mod link;
 pub mod message;
-pub mod openwrt;
 pub mod read;
 pub mod session;
 pub mod token;

@@ -152,10 +152,49 @@ pub enum Route {
     List { path: Path, page: Page },
     /// `GET /_find`: nodes by key or value, a bounded part of a subtree at a time.
     Find { path: Path, search: Search },
+    /// `GET /_uci`: how `/etc/config` stands towards the tree; `diff`: with what differs, `secrets`: keys and passwords too.
+    Uci { diff: bool, secrets: bool },
+    /// `POST /_uci_do`
+    UciDo { by: Option<TegaId>, verb: UciVerb, packages: Vec<String> },
     /// `GET /_pubsub`: a WebSocket.
     PubSub,
     /// `GET /_link`: a WebSocket, of another server.
     Link,
+}
+
+/// What the bridge to `/etc/config` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UciVerb {
+    /// Tell how it stands.
+    Status,
+    /// Tell what differs too.
+    Diff,
+    /// Take the router's files into the tree.
+    Adopt,
+    /// Confirm the trial.
+    Confirm,
+    /// Undo the trial.
+    Revert,
+    /// Try again what was reverted or refused.
+    Retry,
+}
+
+impl UciVerb {
+    const DOES: [(&str, UciVerb); 4] = [
+        ("adopt", UciVerb::Adopt),
+        ("confirm", UciVerb::Confirm),
+        ("revert", UciVerb::Revert),
+        ("retry", UciVerb::Retry),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::DOES.iter().find(|(_, verb)| *verb == self).map_or("", |(name, _)| name)
+    }
+
+    fn parse(name: &str) -> Result<UciVerb, Refusal> {
+        let known = Self::DOES.iter().find(|(known, _)| *known == name).map(|(_, verb)| *verb);
+        known.ok_or_else(|| Refusal::bad(format!("do={name:?}: adopt, confirm, revert or retry wanted")))
+    }
 }
 
 /// The path of the WebSocket.
@@ -169,7 +208,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";
 
 /// The server's own calls and whether they are posted.
-const CALLS: [(&str, bool); 30] = [
+const CALLS: [(&str, bool); 32] = [
     ("_begin", true),
     ("_cand", true),
     ("_cancel", true),
@@ -180,6 +219,8 @@ const CALLS: [(&str, bool); 30] = [
     ("_sync", true),
     ("_rpc", true),
     ("_home", true),
+    ("_uci_do", true),
+    ("_uci", false),
     ("_roots", false),
     ("_old", false),
     ("_ids", false),
@@ -363,6 +404,14 @@ impl Route {
                     .flag("force", *force),
             ),
             Route::Sessions => get("/_sessions"),
+            Route::Uci { diff, secrets } => {
+                (Method::Get, Target::new("/_uci").flag("diff", *diff).flag("secrets", *secrets))
+            }
+            Route::UciDo { by, verb, packages } => {
+                let packages = Some(packages.join(",")).filter(|names| !names.is_empty());
+                let target = Target::new("/_uci_do").with("do", Some(verb.name())).by(by);
+                (Method::Post, target.with("packages", packages.as_ref()))
+            }
             Route::History { root } => (Method::Get, Target::new("/_history").with("root_oid", Some(root))),
             Route::Diff { root, from, to } => (
                 Method::Get,
@@ -467,6 +516,14 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
             let path = browse::path(query)?;
             Route::Find { search: Search::parse(query, &path)?, path }
         }
+        "_uci" => Route::Uci { diff: query.flag("diff")?, secrets: query.flag("secrets")? },
+        "_uci_do" => Route::UciDo {
+            by,
+            verb: UciVerb::parse(query.needed("do")?)?,
+            packages: query
+                .text("packages")
+                .map_or(Vec::new(), |names| names.split(',').map(String::from).collect()),
+        },
         "_link" => Route::Link,
         _ => Route::PubSub,
     })

@@ -1,3 +1,21 @@
-//! # OpenWrt
+//! # A router's configuration as a tree, and back
+//!
+//! OpenWrt keeps its configuration in `/etc/config`, one file for each *package*, in a format named UCI. This module
+//! knows that format and its form in the tree. All of it is pure: bytes and values in, bytes, values and findings out.
+//!
+//! | part | one job |
+//! | --- | --- |
+//! | [`uci`] | one file: read as the router's own `uci` reads it, changed without touching what didn't change |
+//!
+//! **The tree.** `config-ID.uci` has one key for each package that is managed; a package that isn't there is left
+//! alone. Below it stands one key for each section, and in that the options: text, or a list of texts. What ubus adds
+//! with a leading dot (`.type`, `.anonymous`, `.index`) is there too.
+//!
+//! **How it fails.** With an error that names the line of the file or the path in the tree, and the reason. Nothing
+//! is guessed: a value that UCI can't hold is refused rather than bent.
+//!
+//! **What it isn't.** It doesn't know the meaning of most options: a `check` finds what certainly breaks, and a router
+//! that starts its services with a configuration is the only judge of the rest.
 
 pub mod bridge;
+pub mod uci;

@@ -283,13 +283,26 @@ impl Trial {
         matches!(self.stage, Stage::Proving { .. })
     }
 
+    /// Since when somebody may confirm, by the boot clock. `None`: there's nothing to confirm; `Some(None)`: a person can't.
+    pub fn awaits_confirm(&self) -> Option<Option<u64>> {
+        match &self.stage {
+            Stage::Proving { proving, .. } => Some((!self.settings.by_global).then_some(proving.reloaded_at)),
+            _ => None,
+        }
+    }
+
+    /// Whether there's a trial that can be undone.
+    pub fn is_revertible(&self) -> bool {
+        matches!(self.stage, Stage::Reloading { .. } | Stage::Proving { .. })
+    }
+
     /// How it stands.
     pub fn state(&self) -> State {
         match &self.stage {
             Stage::Idle(state) => *state,
             Stage::Planning => State::Behind,
             Stage::Installing => State::Applying,
-            Stage::Reloading { .. } | Stage::Proving { .. } | Stage::Sealing { .. } => State::Trial,
+            // Until the old files are back, the new ones may be in use.
             _ => State::Trial,
         }
     }
@@ -679,6 +692,3 @@ impl Trial {
     }
 }
 
-#[cfg(test)]
-#[path = "trial_tests.rs"]
-mod tests;
