@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("value", &["path"]),
     ("yaml", &["path", "value"]),
     ("words", &["path", "value"]),
+    ("openwrt", &["path", "value"]),
     ("migrate", &["path", "value"]),
     ("commit", &["path", "value"]),
     ("tree", &["path", "value"]),
