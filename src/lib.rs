@@ -38,6 +38,7 @@
 //! | [`path`], [`value`] | where a node stands, and what |
 //! | [`yaml`] | values as people write them |
 //! | [`words`] | values, lines and operations as people type them |
+//! | [`openwrt`] | OpenWrt's configuration files, and their form in the tree |
 //! | [`commit`] | one atomic change, and its line in the log |
 //! | [`tree`] | the persistent tree: get, edit, select, compare |
 //!

@@ -18,6 +18,7 @@
 
 mod admin;
 mod bench;
+mod bridge;
 mod bulk;
 mod data;
 mod demo;
@@ -107,6 +108,7 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Bench => bench::bench(typed, out),
         Verb::Tui => tui::tui(typed),
         Verb::Demo => demo::demo(typed, out),
+        Verb::Uci => bridge::bridge(typed, out),
         Verb::Cli => return original::cli(typed, out),
         Verb::Help => help(typed, out),
         Verb::Version => out.line(&format!("tega {}", env!("CARGO_PKG_VERSION"))),

@@ -111,6 +111,15 @@ pub const VERBS: &[VerbRow] = &[
         TUI,
         TUI_MORE,
     ),
+    verb(
+        Verb::Uci,
+        "uci",
+        "status | diff | adopt [PACKAGE…] | import ROOT FILE… | confirm | revert | retry | recover",
+        (1, MANY),
+        "a router's /etc/config, and what is on trial there",
+        UCI,
+        UCI_MORE,
+    ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
     verb(Verb::Version, "version", "", (0, 0), "print the version", &[], ""),
@@ -136,11 +145,42 @@ const SERVE: &[Flag] = &[
     Flag::InsecureLink,
     Flag::Tokens,
     Flag::TokenFile,
+    Flag::Uci,
+    Flag::UciRoot,
+    Flag::UciConfirm,
+    Flag::UciSettle,
+    Flag::UciProbe,
+    Flag::UciDrift,
+    Flag::UciReload,
+    Flag::UciSecret,
 ];
 const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
 $XDG_RUNTIME_DIR/tega.sock for others.\n\
 With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
+const UCI: &[Flag] = &[
+    Flag::Json,
+    Flag::Secrets,
+    Flag::UciRoot,
+    Flag::Data,
+    Flag::RequestId,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const UCI_MORE: &str = "\
+With the server of the router, started with --uci:
+  status     how /etc/config stands towards the tree: state, versions, why, drift
+  diff       what applying the tree would change; keys and passwords are hidden without --secrets
+  adopt      take the router's files, or some packages of them, into config-ID.uci; proves that applying them changes nothing
+  confirm    the trial may stay (a router without a global; over a connection that is newer than the trial)
+  revert     undo the trial
+  retry      try again what was reverted or refused
+With any server that is home of the root, or leads there:
+  import     put files, each the package of its name, below ROOT.uci
+Without a server, at the boot, before the network starts:
+  recover    undo what an earlier boot had on trial, by --data and --uci-root";
 const DEMO: &[Flag] = &[Flag::Headless, Flag::Seconds];
 const DEMO_MORE: &str = "It runs in a temporary directory, below $TMPDIR, and on free ports of loopback; Ctrl-C ends it, and nothing is\n\
 left of it. --headless ends by itself, with 0 if all happened that it shows; --seconds cuts no step short.";
@@ -215,7 +255,7 @@ With --watch, --timeout ends it.";
 const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
 home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
-const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const CLEAR: &[Flag] = &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const EXPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,

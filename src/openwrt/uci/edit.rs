@@ -8,7 +8,7 @@
 //! something else: the worst is that it's written anew.
 
 use super::model::{Content, Opt, Package, Section};
-use super::order::{matched, same, same_package, staying};
+use super::order::{Matching, same, same_package};
 use super::text::{quote, section_text};
 use super::words::Word;
 use super::{File, Kind, Statement};
@@ -28,11 +28,12 @@ pub(super) fn changed(old: &File, wanted: &Package) -> Option<Vec<u8>> {
     if old.source.trim_ascii().is_empty() || old.source.contains(&0) {
         return None;
     }
-    let found = matched(&old.package, wanted);
+    let matching = Matching::of(&old.package, wanted);
+    let found = &matching.found;
     let sections = Sections::of(old);
     let mut patches = Vec::new();
     patches.resize_with(old.package.sections.len(), Vec::new);
-    for (want, at) in wanted.sections.iter().zip(&found) {
+    for (want, at) in wanted.sections.iter().zip(found) {
         if let Some(at) = *at {
             patches[at] = sections.patches(at, want)?;
         }
@@ -42,7 +43,7 @@ pub(super) fn changed(old: &File, wanted: &Package) -> Option<Vec<u8>> {
         let patches = patches.into_iter().flatten().collect();
         patched(&old.source, 0, old.source.len(), patches)
     } else {
-        rearranged(&sections, wanted, &found, patches)?
+        rearranged(&sections, wanted, &matching, patches)?
     };
     let read = File::parse(&text).ok()?;
     same_package(&read.package, wanted).then_some(text)
@@ -298,14 +299,13 @@ impl<'a> Sections<'a> {
 fn rearranged(
     sections: &Sections<'_>,
     wanted: &Package,
-    found: &[Option<usize>],
+    matching: &Matching,
     patches: Vec<Vec<Patch>>,
 ) -> Option<Vec<u8>> {
     let source = &sections.file.source;
     let cores = sections.cores()?;
     let mut texts: Vec<Vec<u8>> =
         cores.iter().zip(patches).map(|((start, end), p)| patched(source, *start, *end, p)).collect();
-    let stays = staying(found);
     let mut out = source[..cores.first().map_or(source.len(), |core| core.0)].to_vec();
     // Old sections up to here are done.
     let mut done = 0;
@@ -316,8 +316,8 @@ fn rearranged(
     };
     let mut coming: Vec<Vec<u8>> = Vec::new();
     for (at, want) in wanted.sections.iter().enumerate() {
-        match found[at] {
-            Some(old) if stays[at] => {
+        match matching.found[at] {
+            Some(old) if matching.stays[at] => {
                 gaps(&mut out, old);
                 for text in coming.drain(..) {
                     put(&mut out, &text);

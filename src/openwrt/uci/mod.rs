@@ -35,6 +35,7 @@ pub(super) mod tests;
 
 pub use error::{Error, Reason};
 pub use model::{Content, Opt, Package, Section, Unfit, is_name, is_package_name, is_type};
+pub use order::Matching;
 pub use text::quoted;
 
 use words::Word;
@@ -151,6 +152,26 @@ impl File {
             at = range.end;
             Some(Piece::Statement(&self.source[range]))
         })
+    }
+
+    /// The line, from 1, where a section, or an option of it, is said last. The path is the section's key as
+    /// [`Package::keys`] has it, and the option's name.
+    pub fn line_of<K: AsRef<str>>(&self, path: &[K]) -> Option<usize> {
+        let keys = self.package.keys();
+        let section = path.first().and_then(|key| keys.iter().position(|k| k == key.as_ref()))?;
+        let said = |statement: &&Statement| {
+            statement.section as usize == section
+                && match path.get(1) {
+                    None => statement.kind == Kind::Config,
+                    Some(option) => {
+                        matches!(statement.kind, Kind::Option | Kind::List)
+                            && *statement.first.text == *option.as_ref().as_bytes()
+                    }
+                }
+        };
+        let statement = self.statements.iter().rev().find(said)?;
+        let before = self.source.get(..statement.span.range().start)?;
+        Some(1 + before.iter().filter(|b| **b == b'\n').count())
     }
 
     /// What `uci export NAME` prints.

@@ -7,11 +7,29 @@ use super::model::{Content, Package, Section};
 /// How many pairs of anonymous sections of one type are compared. Beyond it they are taken in their order.
 const MOST_PAIRS: usize = 20_000;
 
+/// How the sections of a package are those of an older one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matching {
+    /// For each section the older one that it was, if any. None is given twice.
+    pub found: Vec<Option<usize>>,
+    /// For each section whether it was there and stands where it stood, others having moved around it.
+    pub stays: Vec<bool>,
+}
+
+impl Matching {
+    /// How `new` comes from `old`: by names, and by content where there's no name.
+    pub fn of(old: &Package, new: &Package) -> Matching {
+        let found = matched(old, new);
+        let stays = staying(&found);
+        Matching { found, stays }
+    }
+}
+
 /// For each section of `wanted` the one of `old` that it is, if any. No old one is given twice.
 ///
 /// A name says it. Those without a name are the same where their content is; of the others of one type, those that
 /// have most in common, where an option `name` counts for more than all else, as it names a firewall rule.
-pub(super) fn matched(old: &Package, wanted: &Package) -> Vec<Option<usize>> {
+fn matched(old: &Package, wanted: &Package) -> Vec<Option<usize>> {
     let mut found = vec![None; wanted.sections.len()];
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut same: HashMap<Said<'_>, VecDeque<usize>> = HashMap::new();
@@ -108,7 +126,7 @@ fn likeness(a: &Section, b: &Section) -> usize {
 
 /// Which of these places, at most, can stay in their order when the others move around them: a longest ascending
 /// subsequence.
-pub(super) fn staying(places: &[Option<usize>]) -> Vec<bool> {
+fn staying(places: &[Option<usize>]) -> Vec<bool> {
     // For each length, where the subsequence of that length ends which has the lowest end.
     let mut ends: Vec<(usize, usize)> = Vec::new();
     let mut before: Vec<Option<usize>> = vec![None; places.len()];
