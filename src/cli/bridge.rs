@@ -129,9 +129,11 @@ fn adopted(answer: &Value, out: &mut Out) -> Result<(), Fault> {
     for name in packages.iter().filter_map(Value::as_str) {
         out.line(name)?;
     }
-    let root = answer.get("root").and_then(Value::as_str).unwrap_or_default();
-    let version = answer.get("version").and_then(Value::as_int).unwrap_or_default();
-    note(&format!("{} packages are version {version} of {root}; applying it changes nothing", packages.len()));
+    if out.terminal {
+        let root = answer.get("root").and_then(Value::as_str).unwrap_or_default();
+        let version = answer.get("version").and_then(Value::as_int).unwrap_or_default();
+        note(&format!("they are version {version} of {root}; applying it changes nothing"));
+    }
     Ok(())
 }
 
@@ -149,10 +151,8 @@ fn import(typed: &Typed, root: &str, files: &[&str]) -> Result<(), Fault> {
         let parsed = File::parse(&bytes).map_err(|error| fail(&error))?;
         let value = package::read(&parsed).map_err(|error| fail(&error))?;
         let path = Path::from_checked(vec![root.clone(), Key::from("uci"), Key::from(name)]);
-        let put = vec![
-            (Key::from("put"), Value::from(path.to_string().as_str())),
-            (Key::from("value"), value),
-        ];
+        let put =
+            vec![(Key::from("put"), Value::from(path.to_string().as_str())), (Key::from("value"), value)];
         ops.push(Value::object(put).map_err(|error| fail(&error))?);
     }
     super::bulk::commit(typed, ops)

@@ -314,7 +314,11 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::UciReload, "uci-reload", "CMD", "makes services reload $TEGA_UCI_PACKAGES (procd's event)"),
     with(Flag::UciSecret, "uci-secret", "NAME…", "options that nobody is shown, beside keys and passwords"),
     on(Flag::Secrets, "secrets", "show keys and passwords too"),
-    on(Flag::YesAllReplicas, "yes-all-replicas", "although other servers have replicas, which are emptied too"),
+    on(
+        Flag::YesAllReplicas,
+        "yes-all-replicas",
+        "although other servers have replicas, which are emptied too",
+    ),
     on(Flag::NoMouse, "no-mouse", "leave clicks and the wheel to the terminal"),
 ];
 

@@ -255,7 +255,8 @@ With --watch, --timeout ends it.";
 const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
 home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
-const CLEAR: &[Flag] = &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const CLEAR: &[Flag] =
+    &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const EXPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,

@@ -64,7 +64,8 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     executor.spawn(tick(store.clone(), hub.clone(), links.clone(), on_disk_failure)).detach();
     let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() }).with_tokens(tokens);
     let mut context = Context::new(store.clone(), hub.clone());
-    context.uci = uci.map(|asker| -> crate::http::Uci { Arc::new(move |ask, done| bridge(&asker, ask, done)) });
+    context.uci =
+        uci.map(|asker| -> crate::http::Uci { Arc::new(move |ask, done| bridge(&asker, ask, done)) });
     let main = serve(executor.clone(), (door, listeners), context, (links, global), stop.clone());
     let mut handles = Vec::new();
     let first = (executor.clone(), alive.clone());

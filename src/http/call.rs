@@ -83,12 +83,7 @@ pub(super) fn handle(
 }
 
 /// Asks the bridge to `/etc/config`.
-fn uci(
-    context: &Context,
-    request: &Request<'_>,
-    ask: UciAsk,
-    done: impl FnOnce(Reply) + Send + 'static,
-) {
+fn uci(context: &Context, request: &Request<'_>, ask: UciAsk, done: impl FnOnce(Reply) + Send + 'static) {
     let Some(bridge) = &context.uci else {
         let message = "this server has no /etc/config; it was started without --uci";
         return done(Reply::refusal(&Refusal::new("not_found", message)));

@@ -166,7 +166,15 @@ impl Context {
     /// A context over these, started now.
     pub fn new(store: Store, hub: Hub) -> Context {
         let heavy = hub.heavy().clone();
-        Context { store, hub, heavy, door: None, uci: None, started: Instant::now(), answered: Arc::default() }
+        Context {
+            store,
+            hub,
+            heavy,
+            door: None,
+            uci: None,
+            started: Instant::now(),
+            answered: Arc::default(),
+        }
     }
 }
 

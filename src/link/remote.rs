@@ -149,7 +149,8 @@ impl Remote for Link {
 
     fn prove(&self, root: &Key, nonce: u64, time: Duration, done: Done<Value>) {
         if !locked(&self.state).machine.understands_proof() {
-            let message = format!("{} is of a version that can't prove that it's there; update it", self.peer);
+            let message =
+                format!("{} is of a version that can't prove that it's there; update it", self.peer);
             return done(Err(Refusal::new("forbidden", message)));
         }
         self.ask(Waits::Call(time, done), |seq| link::prove(seq, root, nonce));

@@ -289,7 +289,11 @@ impl Replication {
                 return Err(Closing::new(Code::Refused, "a second handshake; connect again"));
             }
             // The driver has them.
-            Frame::Write { .. } | Frame::Fresh { .. } | Frame::Prove { .. } | Frame::Call { .. } | Frame::Done { .. } => {}
+            Frame::Write { .. }
+            | Frame::Fresh { .. }
+            | Frame::Prove { .. }
+            | Frame::Call { .. }
+            | Frame::Done { .. } => {}
             Frame::Publish { .. }
             | Frame::Listen { .. }
             | Frame::Notify { .. }

@@ -30,10 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "path", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
-    (
-        "openwrt",
-        &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value"],
-    ),
+    ("openwrt", &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value"]),
     (
         "daemon",
         &["commit", "door", "http", "hub", "link", "openwrt", "session", "store", "system", "token", "words"],
@@ -42,8 +39,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "openwrt", "path", "store",
-            "system", "token", "tree", "tui", "value", "words", "yaml",
+            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "openwrt", "path",
+            "store", "system", "token", "tree", "tui", "value", "words", "yaml",
         ],
     ),
 ];

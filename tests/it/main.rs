@@ -30,5 +30,7 @@ mod sessions;
 mod tokens;
 #[cfg(feature = "tui")]
 mod tui;
+mod uci;
+mod uci_crash;
 mod weight;
 mod wire;

@@ -89,11 +89,7 @@ fn table() -> Vec<(&'static str, Route)> {
         ("GET /_uci?diff=True&secrets=True", Route::Uci { diff: true, secrets: true }),
         (
             "POST /_uci_do?do=adopt&packages=network%2Cdhcp",
-            Route::UciDo {
-                by: None,
-                verb: UciVerb::Adopt,
-                packages: vec!["network".into(), "dhcp".into()],
-            },
+            Route::UciDo { by: None, verb: UciVerb::Adopt, packages: vec!["network".into(), "dhcp".into()] },
         ),
         ("GET /_history?root_oid=a", Route::History { root: "a".into() }),
         ("GET /_diff?root_oid=a&from=-2&to=5", Route::Diff { root: "a".into(), from: -2, to: Some(5) }),

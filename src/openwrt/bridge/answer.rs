@@ -101,7 +101,8 @@ pub(super) fn adopt(engine: &Engine, ask: &Ask, done: Done) {
     let root = engine.root.clone();
     engine.hub.submit(transaction, move |outcome| {
         done(outcome.map(|receipt| {
-            let version = receipt.versions.iter().find(|(name, _)| *name == root).map(|(_, version)| version.0);
+            let version =
+                receipt.versions.iter().find(|(name, _)| *name == root).map(|(_, version)| version.0);
             object(vec![
                 ("packages", Value::list(names).unwrap_or(Value::Null)),
                 ("version", version.map_or(Value::Null, Value::from)),
@@ -116,9 +117,8 @@ fn files(engine: &Engine, ask: &Ask) -> Result<Vec<(Key, Value)>, Refusal> {
     if !engine.trial.is_idle() {
         return Err(Refusal::bad("a trial is under way; wait for its end"));
     }
-    let there = config
-        .packages()
-        .map_err(|error| Refusal::bad(format!("{}: {error}", config.path().display())))?;
+    let there =
+        config.packages().map_err(|error| Refusal::bad(format!("{}: {error}", config.path().display())))?;
     if let Some(name) = ask.packages.iter().find(|name| !there.contains(name)) {
         return Err(Refusal::bad(format!("{} has no package {name}", config.path().display())));
     }

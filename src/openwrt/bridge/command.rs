@@ -59,11 +59,7 @@ pub(super) fn run(command: &mut Command, time: Duration, cancel: &Cancel) -> Res
     Err(format!("{name}: {status}{words}"))
 }
 
-fn wait(
-    child: &mut Child,
-    time: Duration,
-    cancel: &Cancel,
-) -> Result<std::process::ExitStatus, String> {
+fn wait(child: &mut Child, time: Duration, cancel: &Cancel) -> Result<std::process::ExitStatus, String> {
     let until = Instant::now() + time;
     loop {
         match child.try_wait() {

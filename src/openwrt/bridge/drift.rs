@@ -76,7 +76,8 @@ impl Drift {
                 self.differs(config, name, sum, packages, secrets)
             };
             let before = self.found.get(name);
-            changed |= before.map(|it| (&it.lines, &it.note)) != found.as_ref().map(|it| (&it.lines, &it.note));
+            changed |=
+                before.map(|it| (&it.lines, &it.note)) != found.as_ref().map(|it| (&it.lines, &it.note));
             match found {
                 Some(found) => {
                     if before.is_none() {

@@ -6,6 +6,7 @@
 //! tree, only while none waits.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -243,8 +244,7 @@ impl Engine {
                 self.feed(Input::Planned(planned));
             }
             Message::Looked(job, list) if job == self.job_of(Job::Look) => {
-                let crashed =
-                    list.and_then(|list| self.watch.as_mut()?.look(services::instances(&list)));
+                let crashed = list.and_then(|list| self.watch.as_mut()?.look(services::instances(&list)));
                 if let Some(why) = crashed {
                     self.feed(Input::Crashed(why));
                 }
@@ -313,13 +313,21 @@ impl Engine {
             Effect::Install(deadline) => {
                 self.begin_watch();
                 let begun = match &self.prepared {
-                    Some(prepared) => {
-                        self.journal.begin(&prepared.plan, Incarnation::draw().0, deadline)
-                    }
+                    Some(prepared) => self.journal.begin(&prepared.plan, Incarnation::draw().0, deadline),
                     None => Err(std::io::Error::other("nothing was planned")),
                 };
                 let touched = self.journal.record().is_some();
-                Some(Input::Installed(begun.map_err(|error| (error.to_string(), touched))))
+                Some(match begun {
+                    Ok(()) => Input::Installed(Ok(())),
+                    // Somebody else was faster, or has the lock.
+                    Err(error)
+                        if !touched
+                            && matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::TimedOut) =>
+                    {
+                        Input::Again(error.to_string())
+                    }
+                    Err(error) => Input::Installed(Err((error.to_string(), touched))),
+                })
             }
             Effect::Reload => {
                 if let Err(error) = self.journal.reloading() {
@@ -603,8 +611,8 @@ impl Engine {
             super::Policy::Enforce => {
                 let memory = self.journal.memory();
                 // A version that didn't do when it was enforced isn't tried on and on.
-                let didnt_do = memory.reverted.as_ref().map(|it| &it.sum)
-                    == memory.confirmed.as_ref().map(|it| &it.sum);
+                let didnt_do =
+                    memory.reverted.as_ref().map(|it| &it.sum) == memory.confirmed.as_ref().map(|it| &it.sum);
                 if !(didnt_do && memory.reverted.is_some()) && self.drift.enforces(boot_ms()) {
                     log::info!("/etc/config was edited here: the tree is enforced");
                     self.feed(Input::Enforce);

@@ -99,8 +99,7 @@ impl Journal {
             Some(value) => Memory::read(&value).ok_or_else(|| bad(&path))?,
             None => Memory::default(),
         };
-        let mut journal =
-            Journal { dir: dir.to_path_buf(), config, disk, boot, record, memory, _lock: lock };
+        let mut journal = Journal { dir: dir.to_path_buf(), config, disk, boot, record, memory, _lock: lock };
         journal.settle()?;
         Ok(journal)
     }
@@ -178,9 +177,9 @@ impl Journal {
         }
         self.record = Some(record);
         let mut touched = false;
-        let installed = self.install(&mut touched).and_then(|()| {
-            self.update(|record| record.phase = Phase::Trial).map_err(doing("the journal"))
-        });
+        let installed = self
+            .install(&mut touched)
+            .and_then(|()| self.update(|record| record.phase = Phase::Trial).map_err(doing("the journal")));
         if let Err(error) = installed {
             // As if it hadn't begun; where even that fails, the journal stays, and says so at the next try.
             if touched {
@@ -217,11 +216,8 @@ impl Journal {
                 dirs.push(dir);
             }
         }
-        let reverted = Reverted {
-            mark: plan.mark,
-            sum: plan.sum.clone(),
-            reason: "it wasn't confirmed".into(),
-        };
+        let reverted =
+            Reverted { mark: plan.mark, sum: plan.sum.clone(), reason: "it wasn't confirmed".into() };
         let memory = Memory { reverted: Some(reverted), ..self.memory.clone() };
         let path = self.dir.join("state.reverted");
         self.write(&path, &memory.to_value())?;

@@ -54,6 +54,8 @@ mod probe;
 mod publish;
 pub mod record;
 mod services;
+#[cfg(test)]
+mod tests;
 pub mod trial;
 
 use std::path::{Path, PathBuf};
@@ -182,7 +184,10 @@ impl Bridge {
     pub fn start(id: &TegaId, options: Options, store: Store, hub: Hub) -> Result<Bridge, String> {
         let config = ConfigDir::below(&options.root);
         if !config.path().is_dir() {
-            return Err(format!("--uci: {} is no directory; name another --uci-root", config.path().display()));
+            return Err(format!(
+                "--uci: {} is no directory; name another --uci-root",
+                config.path().display()
+            ));
         }
         let journal = Journal::open(&options.dir, config, Disk::detect(), disk::boot());
         let journal = journal.map_err(|error| format!("--uci: {error}"))?;
@@ -198,8 +203,7 @@ impl Bridge {
         let root = TreePath::from_checked(vec![Key::from(format!("config-{id}"))]);
         let subscribed = watch.subscribe(Channel::Path(root), None);
         subscribed.map_err(|error| format!("--uci: {error}"))?;
-        let engine =
-            Engine::new((id.clone(), options), (store, hub), journal, (sender.clone(), poked));
+        let engine = Engine::new((id.clone(), options), (store, hub), journal, (sender.clone(), poked));
         let thread = std::thread::Builder::new().name("uci".into()).spawn(move || engine.run(&receiver));
         let thread = thread.map_err(|error| format!("--uci: no thread: {error}"))?;
         Ok(Bridge { sender, thread: Some(thread), _watch: watch })

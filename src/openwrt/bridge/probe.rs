@@ -30,7 +30,9 @@ impl FromStr for Probe {
     fn from_str(text: &str) -> Result<Probe, String> {
         match text.split_once(':') {
             // It goes to a program as an argument, and isn't to be taken for an option.
-            Some(("ping", host)) if !host.is_empty() && !host.starts_with('-') => Ok(Probe::Ping(host.into())),
+            Some(("ping", host)) if !host.is_empty() && !host.starts_with('-') => {
+                Ok(Probe::Ping(host.into()))
+            }
             Some(("ping", _)) => Err(format!("{text}: ping:HOST wanted")),
             Some(("tcp", place)) => match place.rsplit_once(':') {
                 Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {

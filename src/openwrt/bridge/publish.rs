@@ -29,17 +29,16 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(id: &TegaId, store: Store, hub: Hub) -> Publisher {
-        let path = Path::from_checked(vec![Key::from(format!("operational-{id}")), Key::from(super::plan::UCI)]);
+        let path =
+            Path::from_checked(vec![Key::from(format!("operational-{id}")), Key::from(super::plan::UCI)]);
         let (last, retry_at, refused) = (None, None, Arc::default());
         Publisher { store, hub, by: id.clone(), path, last, retry_at, refused, said: false }
     }
 
     /// Nothing can be done, and this is why.
     pub(super) fn blocked(&mut self, reason: &str) {
-        let members = vec![
-            (Key::from("state"), Value::from("failed")),
-            (Key::from("reason"), Value::from(reason)),
-        ];
+        let members =
+            vec![(Key::from("state"), Value::from("failed")), (Key::from("reason"), Value::from(reason))];
         self.publish(Value::object(members).unwrap_or(Value::Null));
     }
 
@@ -60,7 +59,9 @@ impl Publisher {
             _ => {
                 if !std::mem::replace(&mut self.said, true) {
                     let root = self.path.root().map_or("", |root| root.as_str());
-                    log::info!("{root} isn't declared with --operational: the state of /etc/config is told here only");
+                    log::info!(
+                        "{root} isn't declared with --operational: the state of /etc/config is told here only"
+                    );
                 }
                 return;
             }

@@ -303,9 +303,7 @@ impl Memory {
         };
         let reverted = match part("reverted") {
             None => None,
-            Some(it) => {
-                Some(Reverted { mark: mark(it)?, sum: sum(it, "sum")?, reason: text(it, "reason")? })
-            }
+            Some(it) => Some(Reverted { mark: mark(it)?, sum: sum(it, "sum")?, reason: text(it, "reason")? }),
         };
         let base = texts("base")?.into_iter().map(|(name, sum)| (name, Sum(sum))).collect();
         Some(Memory { confirmed, reverted, base, kept: texts("kept")? })

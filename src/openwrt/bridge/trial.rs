@@ -81,6 +81,8 @@ pub enum Input {
     Planned(Planned),
     /// What came of [`Effect::Install`]. `true`: files may have been touched, and must go back.
     Installed(Result<(), (String, bool)>),
+    /// Nothing was put in place, and it's to be planned anew: why.
+    Again(String),
     /// What came of [`Effect::Reload`].
     Reloaded(Result<(), String>),
     /// The answer over a new connection: the nonce, and the version that the home has.
@@ -214,12 +216,29 @@ enum Stage {
     Idle(State),
     Planning,
     Installing,
-    Reloading { deadline: u64 },
-    Proving { deadline: u64, proving: Proving },
-    Sealing { retry_at: Option<u64> },
-    Restoring { reason: String, undo: bool, retry_at: Option<u64> },
-    Undoing { reason: String, tries: u32 },
-    Closing { reason: String, retry_at: Option<u64> },
+    Reloading {
+        deadline: u64,
+    },
+    Proving {
+        deadline: u64,
+        proving: Proving,
+    },
+    Sealing {
+        retry_at: Option<u64>,
+    },
+    Restoring {
+        reason: String,
+        undo: bool,
+        retry_at: Option<u64>,
+    },
+    Undoing {
+        reason: String,
+        tries: u32,
+    },
+    Closing {
+        reason: String,
+        retry_at: Option<u64>,
+    },
 }
 
 /// The machine.
@@ -355,6 +374,11 @@ impl Trial {
                     self.fail(reason);
                 }
             }
+            (Input::Again(reason), Stage::Installing) => {
+                self.current = None;
+                self.not_now = Some((reason, now.saturating_add(RETRY)));
+                self.stage = Stage::Idle(State::Behind);
+            }
             (Input::Reloaded(outcome), Stage::Reloading { deadline }) => {
                 let deadline = *deadline;
                 match outcome {
@@ -374,7 +398,9 @@ impl Trial {
                     outcome => {
                         let mut reason = std::mem::take(reason);
                         if let Err(why) = outcome {
-                            reason = format!("{reason}; the old files are back, but services didn't reload: {why}");
+                            reason = format!(
+                                "{reason}; the old files are back, but services didn't reload: {why}"
+                            );
                         }
                         effects.push(Effect::Close(reason.clone()));
                         self.stage = Stage::Closing { reason, retry_at: None };
@@ -467,8 +493,7 @@ impl Trial {
                 }
                 Ok(()) => {
                     let reason = std::mem::take(reason);
-                    self.reverted =
-                        self.current.take().map(|(mark, sum)| Reverted { mark, sum, reason });
+                    self.reverted = self.current.take().map(|(mark, sum)| Reverted { mark, sum, reason });
                     self.stage = Stage::Idle(State::Reverted);
                 }
             },
@@ -483,7 +508,11 @@ impl Trial {
         match &mut self.stage {
             Stage::Idle(_) => self.next(now, effects),
             Stage::Reloading { deadline } if *deadline <= now => {
-                self.restore("the services took longer to reload than the trial may last".into(), true, effects);
+                self.restore(
+                    "the services took longer to reload than the trial may last".into(),
+                    true,
+                    effects,
+                );
             }
             Stage::Proving { deadline, proving } => {
                 let probed = proving.probed || !settings.probes;
@@ -492,16 +521,23 @@ impl Trial {
                     self.stage = Stage::Sealing { retry_at: None };
                 } else if *deadline <= now {
                     let missing = match (proving.proved, probed) {
-                        (false, _) if settings.by_global => "the global server didn't answer over a new connection",
+                        (false, _) if settings.by_global => {
+                            "the global server didn't answer over a new connection"
+                        }
                         (false, _) => "nobody confirmed it",
                         (true, false) => "a probe failed",
                         (true, true) => "its services weren't watched long enough",
                     };
-                    let why = if proving.why.is_empty() { String::new() } else { format!(": {}", proving.why) };
+                    let why =
+                        if proving.why.is_empty() { String::new() } else { format!(": {}", proving.why) };
                     let reason = format!("{missing} in {} s{why}", settings.limit / 1_000);
                     self.restore(reason, true, effects);
                 } else {
-                    if settings.by_global && !proving.proved && proving.asked.is_none() && proving.prove_at <= now {
+                    if settings.by_global
+                        && !proving.proved
+                        && proving.asked.is_none()
+                        && proving.prove_at <= now
+                    {
                         let nonce = self.nonces.draw();
                         proving.asked = Some(nonce);
                         effects.push(Effect::Prove(nonce));
@@ -644,6 +680,10 @@ impl Trial {
     }
 
     fn report(&mut self, effects: &mut Vec<Effect>) {
+        if self.wanted.is_none() && self.is_idle() {
+            // What the tree says isn't known yet.
+            return;
+        }
         let now = self.told();
         if self.last.as_ref() != Some(&now) {
             self.last = Some(now.clone());
@@ -673,7 +713,12 @@ impl Trial {
                 (wanted, None, "the tree has nothing for /etc/config".into(), None)
             }
             Stage::Idle(_) => (wanted, confirmed, String::new(), None),
-            Stage::Planning | Stage::Installing => (current, confirmed, String::new(), None),
+            Stage::Planning => {
+                // What is asked for again and again isn't told anew each time.
+                let reason = self.not_now.as_ref().map_or(String::new(), |(why, _)| why.clone());
+                (current, confirmed, reason, None)
+            }
+            Stage::Installing => (current, confirmed, String::new(), None),
             Stage::Reloading { deadline } => (current, current, "services reload".into(), Some(*deadline)),
             Stage::Proving { deadline, proving } => {
                 let what = match (proving.proved, self.settings.by_global) {
@@ -686,9 +731,10 @@ impl Trial {
             Stage::Sealing { .. } => (current, current, "is being confirmed".into(), None),
             Stage::Restoring { reason, .. }
             | Stage::Undoing { reason, .. }
-            | Stage::Closing { reason, .. } => (current, confirmed, format!("is being reverted: {reason}"), None),
+            | Stage::Closing { reason, .. } => {
+                (current, confirmed, format!("is being reverted: {reason}"), None)
+            }
         };
         Report { state: self.state(), version, confirmed, observed, reason, deadline }
     }
 }
-
