@@ -421,9 +421,11 @@ fn without_a_global_a_person_confirms_over_a_connection_that_is_newer_than_the_t
     is("reverted");
     assert_eq!(fs::read_to_string(root.path().join("etc/config/network")).unwrap(), network);
     // What differs is told without secrets.
-    put(&router, "config-r1/uci/wireless/home/key", r#""better""#);
+    let wireless = WIRELESS.replace("very secret", "better");
+    fs::write(root.path().join("etc/config/wireless"), wireless).unwrap();
     let (_, shown, _) = tega(&router, &["uci", "diff"], "");
-    assert!(shown.contains("wireless.home.key") && !shown.contains("better"), "{shown}");
+    assert!(shown.contains("wireless.home.key") && shown.contains("10.9.8.8"), "{shown}");
+    assert!(!shown.contains("better") && !shown.contains("very secret"), "{shown}");
     let (_, shown, _) = tega(&router, &["uci", "diff", "--secrets"], "");
     assert!(shown.contains("better"), "{shown}");
 }
