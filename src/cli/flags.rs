@@ -28,6 +28,7 @@ pub enum Verb {
     Import,
     Export,
     Token,
+    Uci,
     Bench,
     Tui,
     Demo,

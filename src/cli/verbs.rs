@@ -94,6 +94,15 @@ pub const VERBS: &[VerbRow] = &[
         TOKEN_MORE,
     ),
     verb(
+        Verb::Uci,
+        "uci",
+        "check|export|show FILE…",
+        (1, MANY),
+        "OpenWrt's configuration files: judge them, and print them as the router's uci does",
+        UCI,
+        UCI_MORE,
+    ),
+    verb(
         Verb::Bench,
         "bench",
         "[fleet]",
@@ -259,6 +268,12 @@ new prints the secret once; the file keeps a salted hash of it. A running server
 ends the sessions of tokens that are gone or changed. With a token file everybody over TCP must show a token, on\n\
 loopback too; the local socket needs none.\n\
 legacy lets an original server of this tega ID in from the addresses of --from, without a token: it knows none.";
+const UCI: &[Flag] = &[Flag::Json];
+const UCI_MORE: &str = "\
+They need no server. The package is the file's name.
+check refuses what the router's uci refuses, with line and reason, and tells what certainly breaks in all these files
+together (error: …) or is probably not meant (warning: …); an error is exit code 1. Of a file that isn't given nothing
+is said. export and show print what uci export and uci show print, secrets included.";
 const BENCH: &[Flag] = &[
     Flag::Own,
     Flag::Locals,

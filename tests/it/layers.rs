@@ -36,8 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "path", "store",
-            "system", "token", "tree", "tui", "value", "words", "yaml",
+            "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "openwrt", "path",
+            "store", "system", "token", "tree", "tui", "value", "words", "yaml",
         ],
     ),
 ];

@@ -30,5 +30,6 @@ mod sessions;
 mod tokens;
 #[cfg(feature = "tui")]
 mod tui;
+mod uci;
 mod weight;
 mod wire;

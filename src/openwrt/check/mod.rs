@@ -86,15 +86,10 @@ pub fn check(uci: &Value) -> Vec<Finding> {
         report.add(Severity::Error, &[], format!("{}, where an object of packages is wanted", uci.kind()));
         return report.findings;
     };
-    let mut packages = BTreeMap::new();
+    let mut packages = Vec::new();
     for (name, value) in object.members() {
-        if !is_package_name(name) {
-            let text = "a package's name is letters, digits, _ and -";
-            report.add(Severity::Error, &[name], text.to_string());
-            continue;
-        }
         match package::wanted(value) {
-            Ok(Wanted::Package(package)) => _ = packages.insert(name.as_str(), Loaded::new(package)),
+            Ok(Wanted::Package(package)) => packages.push((name.as_str(), package)),
             Ok(Wanted::Removed) => {}
             Err(error) => {
                 let path = std::iter::once(name).chain(&error.path).map(Key::as_str);
@@ -102,7 +97,25 @@ pub fn check(uci: &Value) -> Vec<Finding> {
             }
         }
     }
-    let packages = Packages(packages);
+    among(packages, report)
+}
+
+/// What is wrong with these packages: of files that were read, say, which may hold what a value can't.
+pub fn packages<'a>(packages: impl IntoIterator<Item = (&'a str, Package)>) -> Vec<Finding> {
+    among(packages, Report::default())
+}
+
+fn among<'a>(packages: impl IntoIterator<Item = (&'a str, Package)>, mut report: Report) -> Vec<Finding> {
+    let mut loaded = BTreeMap::new();
+    for (name, package) in packages {
+        if is_package_name(name) {
+            loaded.insert(name, Loaded::new(package));
+        } else {
+            let text = "a package's name is letters, digits, _ and -";
+            report.add(Severity::Error, &[name], text.to_string());
+        }
+    }
+    let packages = Packages(loaded);
     references::check(&packages, &mut report);
     addresses::check(&packages, &mut report);
     report.findings.sort_by(|a, b| (a.severity, a.path.first()).cmp(&(b.severity, b.path.first())));
