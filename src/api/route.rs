@@ -1,6 +1,7 @@
 //! Every call that HTTP knows: from a method and a target to a [`Route`], and back.
 
 mod browse;
+mod uci;
 
 use super::error::Refusal;
 use super::query::{Query, Target, encode};
@@ -8,6 +9,7 @@ use crate::commit::{Incarnation, TegaId};
 use crate::path::{Key, Path, percent_decode};
 
 pub use browse::{MAX_ROWS, Page, Search, Within};
+pub use uci::UciVerb;
 
 /// A request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,41 +162,6 @@ pub enum Route {
     PubSub,
     /// `GET /_link`: a WebSocket, of another server.
     Link,
-}
-
-/// What the bridge to `/etc/config` is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UciVerb {
-    /// Tell how it stands.
-    Status,
-    /// Tell what differs too.
-    Diff,
-    /// Take the router's files into the tree.
-    Adopt,
-    /// Confirm the trial.
-    Confirm,
-    /// Undo the trial.
-    Revert,
-    /// Try again what was reverted or refused.
-    Retry,
-}
-
-impl UciVerb {
-    const DOES: [(&str, UciVerb); 4] = [
-        ("adopt", UciVerb::Adopt),
-        ("confirm", UciVerb::Confirm),
-        ("revert", UciVerb::Revert),
-        ("retry", UciVerb::Retry),
-    ];
-
-    fn name(self) -> &'static str {
-        Self::DOES.iter().find(|(_, verb)| *verb == self).map_or("", |(name, _)| name)
-    }
-
-    fn parse(name: &str) -> Result<UciVerb, Refusal> {
-        let known = Self::DOES.iter().find(|(known, _)| *known == name).map(|(_, verb)| *verb);
-        known.ok_or_else(|| Refusal::bad(format!("do={name:?}: adopt, confirm, revert or retry wanted")))
-    }
 }
 
 /// The path of the WebSocket.

@@ -11,7 +11,7 @@
 //! - A reader that goes away is success: `tega watch a | head -1` ends quietly.
 //!
 //! A verb is a function from [`Typed`] and standard output to a result; the only `exit` is in `main`. All verbs but
-//! `serve`, `demo`, `log`, `token` and `import --from-tega` see a server through [`crate::client`] alone.
+//! `serve`, `demo`, `log`, `token`, `uci check|export|show` and `import --from-tega` see a server through [`crate::client`] alone.
 //!
 //! It isn't a shell: quoting, loops and variables are the caller's. `tega cli` reads the original's commands, and only
 //! to keep old scripts alive.
@@ -38,6 +38,7 @@ mod serve;
 mod show;
 mod token;
 mod tui;
+mod uci;
 pub mod usage;
 pub mod verbs;
 
@@ -105,10 +106,10 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Import => bulk::import(typed, out),
         Verb::Log => local::log(typed, out),
         Verb::Token => token::token(typed, out),
+        Verb::Uci => uci::uci(typed, out),
         Verb::Bench => bench::bench(typed, out),
         Verb::Tui => tui::tui(typed),
         Verb::Demo => demo::demo(typed, out),
-        Verb::Uci => bridge::bridge(typed, out),
         Verb::Cli => return original::cli(typed, out),
         Verb::Help => help(typed, out),
         Verb::Version => out.line(&format!("tega {}", env!("CARGO_PKG_VERSION"))),

@@ -94,6 +94,15 @@ pub const VERBS: &[VerbRow] = &[
         TOKEN_MORE,
     ),
     verb(
+        Verb::Uci,
+        "uci",
+        "check|export|show FILE… | import ROOT FILE… | adopt [PACKAGE…] | status|diff|confirm|revert|retry|recover",
+        (1, MANY),
+        "OpenWrt's configuration: its files, and a router's /etc/config that follows the tree on trial",
+        UCI,
+        UCI_MORE,
+    ),
+    verb(
         Verb::Bench,
         "bench",
         "[fleet]",
@@ -110,15 +119,6 @@ pub const VERBS: &[VerbRow] = &[
         "the live tree on this terminal; ? there lists the keys",
         TUI,
         TUI_MORE,
-    ),
-    verb(
-        Verb::Uci,
-        "uci",
-        "status | diff | adopt [PACKAGE…] | import ROOT FILE… | confirm | revert | retry | recover",
-        (1, MANY),
-        "a router's /etc/config, and what is on trial there",
-        UCI,
-        UCI_MORE,
     ),
     verb(Verb::Cli, "cli", "", (0, 0), "read the original's CLI commands line by line", REMOTE, ""),
     verb(Verb::Help, "help", "[VERB]", (0, 1), "print this, or all about a verb", &[], ""),
@@ -170,6 +170,10 @@ const UCI: &[Flag] = &[
     Flag::InsecureLink,
 ];
 const UCI_MORE: &str = "\
+check, export and show need no server. The package is the file's name. check refuses what the router's uci refuses,
+with line and reason, and tells what certainly breaks in all these files together (error: …) or is probably not meant
+(warning: …); an error is exit code 1. Of a file that isn't given nothing is said. export and show print what uci export
+and uci show print, secrets included.
 With the server of the router, started with --uci:
   status     how /etc/config stands towards the tree: state, versions, why, drift
   diff       what applying the tree would change; keys and passwords are hidden without --secrets

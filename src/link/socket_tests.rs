@@ -379,6 +379,30 @@ fn only_the_home_says_what_is_fresh() {
 }
 
 #[test]
+fn the_home_of_a_root_sends_the_nonce_back_with_its_version() {
+    let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
+    global.put("c.n", 1);
+    global.put("c.n", 2);
+    let ended = joined(&global, &local, async {
+        local.shows("c.n", &Value::from(2)).await;
+        let link = local.hub.uplink().unwrap();
+        assert_eq!(link.attempt(), 1, "it came of this side's attempt");
+        let ask = |root: &str| {
+            let (sender, answer) = smol::channel::bounded(1);
+            let done = move |outcome| drop(sender.try_send(outcome));
+            link.prove(&root.into(), 0xfeed, Duration::from_secs(10), Box::new(done));
+            answer
+        };
+        let proof = ask("c").recv().await.unwrap().unwrap();
+        let (nonce, incarnation, version) = link::body::read_proof(&proof).unwrap();
+        let there = global.store.standing("c").unwrap();
+        assert_eq!((nonce, incarnation, version), (0xfeed, there.incarnation, there.version));
+        assert_eq!(ask("nothing").recv().await.unwrap().unwrap_err().code, "not_found");
+    });
+    assert_eq!(ended, None);
+}
+
+#[test]
 fn a_feed_that_must_wait_for_the_disk_holds_up_nobody() {
     let durability = store::Durability::None;
     let options = store::Options { durability, history: 1, ..store::Options::default() };

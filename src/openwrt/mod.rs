@@ -9,6 +9,7 @@
 //! | [`uci`] | one file: read as the router's own `uci` reads it, changed without touching what didn't change |
 //! | [`package`] | one file's content as the value below `config-ID.uci.PACKAGE`, and a file made of that value |
 //! | [`bridge`] | brings the tree to the files, each version on trial |
+//! | [`check`](mod@check) | what certainly breaks, before a file is touched |
 //! | [`secret`] | which options nobody is shown unless he asks |
 //!
 //! **The tree.** `config-ID.uci` has one key for each package that is managed; a package that isn't there is left
@@ -31,10 +32,11 @@
 //! **How it fails.** With an error that names the line of the file or the path in the tree, and the reason. Nothing
 //! is guessed: a value that UCI can't hold is refused rather than bent.
 //!
-//! **What it isn't.** It doesn't know the meaning of most options: a `check` finds what certainly breaks, and a router
+//! **What it isn't.** It doesn't know the meaning of most options: [`check`](mod@check) finds what certainly breaks, and a router
 //! that starts its services with a configuration is the only judge of the rest.
 
 pub mod bridge;
+pub mod check;
 pub mod package;
 pub mod secret;
 pub mod uci;

@@ -31,6 +31,7 @@ mod tokens;
 #[cfg(feature = "tui")]
 mod tui;
 mod uci;
+mod uci_bridge;
 mod uci_crash;
 mod weight;
 mod wire;

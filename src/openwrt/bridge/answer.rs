@@ -4,7 +4,7 @@ use super::drift::Drift;
 use super::engine::Engine;
 use super::plan::{self, UCI};
 use super::record::{Mark, Memory};
-use super::trial::Report;
+use super::said::Report;
 use super::{Ask, Done};
 use crate::api::error::Refusal;
 use crate::openwrt::secret::Secrets;

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! - `plan`: which files a version changes, pure. `files`: reading and locking them as `uci` does.
-//! - `journal`: the change of several files as one, and what is remembered (`record`); `disk` is each of its steps.
-//! - `trial`: the machine, without any I/O. `engine`: the thread that drives it.
+//! - `journal`: the change of several files as one, and what is remembered (`record`), and undone at a start (`recover`); `disk` is each of its steps.
+//! - `trial`: the machine, without any I/O; `said` is what it's told and tells, `stands` how it stands. `engine`: the thread
+//!   that drives it; `act`: what that does for the machine.
 //! - `services`, `probe`, `command`: procd, what else must work, and the programs that are run for both.
 //! - `drift`: edits by others. `publish`, `answer`: what is told, in the tree and to who asks.
 //!
@@ -42,6 +43,7 @@
 //! those that crash are seen for the seconds that a trial lasts at least. Two programs that write a package's file where
 //! none was can't exclude each other, since there's nothing to lock.
 
+mod act;
 mod answer;
 mod command;
 pub mod disk;
@@ -53,7 +55,10 @@ mod plan;
 mod probe;
 mod publish;
 pub mod record;
+mod recover;
+pub mod said;
 mod services;
+mod stands;
 #[cfg(test)]
 mod tests;
 pub mod trial;

@@ -5,6 +5,7 @@ use std::io;
 use super::files::{ConfigDir, MAX_FILE, MAX_PACKAGES, Sum, is_package};
 use super::journal::{Change, Plan};
 use super::record::{Mark, Memory};
+use crate::openwrt::check;
 use crate::openwrt::package::{self, Rendered};
 use crate::openwrt::secret::Secrets;
 use crate::openwrt::uci::File;
@@ -17,6 +18,9 @@ pub(super) const UCI: &str = "uci";
 
 /// The most lines of differences that are told of one package.
 pub(super) const MAX_LINES: usize = 100;
+
+/// The most findings of a check that are told.
+const MAX_FINDINGS: usize = 10;
 
 /// What the config root says at one version.
 #[derive(Clone, Debug)]
@@ -77,7 +81,40 @@ pub(super) fn prepare(
     for (name, value) in packages {
         one(config, name, value, memory, secrets, &mut prepared)?;
     }
+    if !prepared.plan.changes.is_empty() {
+        judge(config, packages)?;
+    }
     Ok(prepared)
+}
+
+/// Refuses what certainly breaks and didn't before. Packages that aren't managed are looked at too, since others refer to
+/// them.
+fn judge(config: &ConfigDir, packages: &[(Key, Value)]) -> Result<(), String> {
+    let names = config.packages().map_err(|error| error.to_string())?;
+    let mut before: Vec<(Key, Value)> = Vec::new();
+    for name in names {
+        let read = config.read(&name).ok().flatten().and_then(|content| File::parse(&content.bytes).ok());
+        // What can't be read isn't there for the router either.
+        if let Some(value) = read.and_then(|file| package::read(&file).ok()) {
+            before.push((Key::from(name), value));
+        }
+    }
+    let managed = |name: &Key| packages.iter().any(|(managed, _)| managed == name);
+    let mut after: Vec<(Key, Value)> = before.iter().filter(|(name, _)| !managed(name)).cloned().collect();
+    after.extend(packages.iter().cloned());
+    let findings = |packages: Vec<(Key, Value)>| match Value::object(packages) {
+        Ok(all) => Ok(check::check(&all)),
+        Err(error) => Err(error.to_string()),
+    };
+    let (before, after) = (findings(before)?, findings(after)?);
+    let news = check::news(&before, &after);
+    if news.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = news.iter().take(MAX_FINDINGS).map(ToString::to_string).collect();
+    let more = news.len().saturating_sub(MAX_FINDINGS);
+    let more = if more > 0 { format!("; {more} more") } else { String::new() };
+    Err(format!("{}{more}", told.join("; ")))
 }
 
 fn one(

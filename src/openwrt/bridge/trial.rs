@@ -18,6 +18,7 @@
 
 use super::files::Sum;
 use super::record::{Mark, Phase, Record, Reverted};
+use super::said::{Effect, Input, Planned, Report, Settings, State, Wanted};
 
 /// How long after a proof or probe that failed it's tried again, in milliseconds.
 pub const RETRY: u64 = 1_000;
@@ -31,187 +32,28 @@ pub const MAX_RELOADS: u64 = 2;
 /// How often they are told to go back, before it's taken as done.
 pub const MAX_UNDO: u32 = 3;
 
-/// What the config root says now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Which version of it.
-    pub mark: Mark,
-    /// What that says of the files; `None`: nothing, so that none of them is managed.
-    pub sum: Option<Sum>,
-}
-
-/// How a trial is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The time limit, in milliseconds.
-    pub limit: u64,
-    /// How long services are watched at least, in milliseconds.
-    pub settle: u64,
-    /// A global server has to prove it; else a person has to say so.
-    pub by_global: bool,
-    /// There are probes.
-    pub probes: bool,
-}
-
-/// What came of planning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Planned {
-    /// There's something to change.
-    Change(Settings),
-    /// The files are so already.
-    Same,
-    /// It must not be applied: why.
-    Refused(String),
-    /// It can't be told now: why. Tried again.
-    NotNow(String),
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A trial of before, which goes on.
-    Resumed(Settings, Record),
-    /// A version that was reverted before.
-    Reverted(Reverted),
-    /// What was confirmed before.
-    Confirmed(Mark, Sum),
-    /// What the tree says.
-    Wanted(Wanted),
-    /// What came of [`Effect::Plan`].
-    Planned(Planned),
-    /// What came of [`Effect::Install`]. `true`: files may have been touched, and must go back.
-    Installed(Result<(), (String, bool)>),
-    /// Nothing was put in place, and it's to be planned anew: why.
-    Again(String),
-    /// What came of [`Effect::Reload`].
-    Reloaded(Result<(), String>),
-    /// The answer over a new connection: the nonce, and the version that the home has.
-    Proved(Result<(u64, Mark), String>),
-    /// What came of [`Effect::Probe`].
-    Probed(Result<(), String>),
-    /// A service fails again and again since the reload.
-    Crashed(String),
-    /// Somebody confirms, over a connection that was opened then.
-    Confirm {
-        /// By the boot clock.
-        opened: u64,
-    },
-    /// Somebody wants the trial undone.
-    Revert(String),
-    /// Somebody wants what was reverted or failed to be tried again.
-    Retry,
-    /// The files aren't as confirmed any more, and are to be so again.
-    Enforce,
-    /// What came of [`Effect::Restore`].
-    Restored(Result<(), String>),
-    /// What came of [`Effect::Seal`] or [`Effect::Close`].
-    Written(Result<(), String>),
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Find out what is to be changed; say [`Input::Planned`].
-    Plan(Mark),
-    /// Put the files in place, on trial until this time; say [`Input::Installed`].
-    Install(u64),
-    /// Tell the services to reload, on the way there; say [`Input::Reloaded`].
-    Reload,
-    /// Tell the services to reload what was restored; say [`Input::Reloaded`].
-    Undo,
-    /// Connect anew and have the global prove it with this nonce; say [`Input::Proved`].
-    Prove(u64),
-    /// Run the probes; say [`Input::Probed`].
-    Probe,
-    /// The version is confirmed: end the journal; say [`Input::Written`].
-    Seal,
-    /// Put the old files back, for this reason; say [`Input::Restored`].
-    Restore(String),
-    /// It's undone: remember so and end the journal; say [`Input::Written`].
-    Close(String),
-    /// The files are so already: remember the version as confirmed.
-    Note(Mark, Sum),
-    /// What was reverted may be tried again: forget it.
-    Forget,
-    /// Tell everybody how it stands.
-    Report(Report),
-}
-
-/// How it stands, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The tree says nothing of the files.
-    Unmanaged,
-    /// A version waits to be applied.
-    Behind,
-    /// It's being put in place.
-    Applying,
-    /// It's in place and not confirmed.
-    Trial,
-    /// The files are what the tree says.
-    Confirmed,
-    /// They are what they were before the newest version, which didn't do.
-    Reverted,
-    /// The newest version was refused, and nothing was changed.
-    Failed,
-}
-
-impl State {
-    /// The word.
-    pub fn word(self) -> &'static str {
-        match self {
-            State::Unmanaged => "unmanaged",
-            State::Behind => "behind",
-            State::Applying => "applying",
-            State::Trial => "trial",
-            State::Confirmed => "confirmed",
-            State::Reverted => "reverted",
-            State::Failed => "failed",
-        }
-    }
-}
-
-/// How it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// In a word.
-    pub state: State,
-    /// The version that the word is about; `None`: none was seen yet.
-    pub version: Option<Mark>,
-    /// The version that was confirmed last.
-    pub confirmed: Option<Mark>,
-    /// The version whose files are in place, as far as this knows.
-    pub observed: Option<Mark>,
-    /// Why, for people; empty: there's nothing to say.
-    pub reason: String,
-    /// When the trial's time is over, by the boot clock.
-    pub deadline: Option<u64>,
-}
-
 /// What a trial needs before it's confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Proving {
-    proved: bool,
-    probed: bool,
+pub(super) struct Proving {
+    pub(super) proved: bool,
+    pub(super) probed: bool,
     /// The nonce that is out, if one is.
-    asked: Option<u64>,
+    pub(super) asked: Option<u64>,
     /// Probes run.
-    probing: bool,
+    pub(super) probing: bool,
     /// When what failed is tried again.
-    prove_at: u64,
-    probe_at: u64,
+    pub(super) prove_at: u64,
+    pub(super) probe_at: u64,
     /// When the services were watched long enough.
-    settled_at: u64,
+    pub(super) settled_at: u64,
     /// When the reload was done: a connection that confirms must be younger.
-    reloaded_at: u64,
+    pub(super) reloaded_at: u64,
     /// Why it isn't confirmed yet.
-    why: String,
+    pub(super) why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Nothing is under way; the state says how the last ended.
     Idle(State),
     Planning,
@@ -244,21 +86,21 @@ enum Stage {
 /// The machine.
 #[derive(Debug)]
 pub struct Trial {
-    stage: Stage,
-    settings: Settings,
+    pub(super) stage: Stage,
+    pub(super) settings: Settings,
     /// The newest that the tree said.
-    wanted: Option<Wanted>,
+    pub(super) wanted: Option<Wanted>,
     /// What the stage is about.
-    current: Option<(Mark, Sum)>,
-    confirmed: Option<(Mark, Sum)>,
-    reverted: Option<Reverted>,
+    pub(super) current: Option<(Mark, Sum)>,
+    pub(super) confirmed: Option<(Mark, Sum)>,
+    pub(super) reverted: Option<Reverted>,
     /// What was refused, and isn't tried again.
-    failed: Option<(Sum, String)>,
+    pub(super) failed: Option<(Sum, String)>,
     /// Why the last wasn't planned, and when that is tried again.
-    not_now: Option<(String, u64)>,
-    reloads: u64,
-    nonces: Box<dyn Nonces>,
-    last: Option<Report>,
+    pub(super) not_now: Option<(String, u64)>,
+    pub(super) reloads: u64,
+    pub(super) nonces: Box<dyn Nonces>,
+    pub(super) last: Option<Report>,
 }
 
 /// Where nonces come from.
@@ -290,63 +132,6 @@ impl Trial {
         self.step(input, now, effects);
         self.look(now, effects);
         self.report(effects);
-    }
-
-    /// Whether a trial is under way, so that files aren't what they seem.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle(_) | Stage::Planning)
-    }
-
-    /// Whether services are to be watched now.
-    pub fn watches(&self) -> bool {
-        matches!(self.stage, Stage::Proving { .. })
-    }
-
-    /// Since when somebody may confirm, by the boot clock. `None`: there's nothing to confirm; `Some(None)`: a person can't.
-    pub fn awaits_confirm(&self) -> Option<Option<u64>> {
-        match &self.stage {
-            Stage::Proving { proving, .. } => Some((!self.settings.by_global).then_some(proving.reloaded_at)),
-            _ => None,
-        }
-    }
-
-    /// Whether there's a trial that can be undone.
-    pub fn is_revertible(&self) -> bool {
-        matches!(self.stage, Stage::Reloading { .. } | Stage::Proving { .. })
-    }
-
-    /// How it stands.
-    pub fn state(&self) -> State {
-        match &self.stage {
-            Stage::Idle(state) => *state,
-            Stage::Planning => State::Behind,
-            Stage::Installing => State::Applying,
-            // Until the old files are back, the new ones may be in use.
-            _ => State::Trial,
-        }
-    }
-
-    /// When it wants to be told the time.
-    pub fn wakes_at(&self) -> Option<u64> {
-        match &self.stage {
-            Stage::Idle(_) => self.not_now.as_ref().map(|(_, at)| *at),
-            Stage::Planning | Stage::Installing | Stage::Undoing { .. } => None,
-            Stage::Reloading { deadline } => Some(*deadline),
-            Stage::Proving { deadline, proving } => {
-                let mut at = *deadline;
-                if self.settings.by_global && !proving.proved && proving.asked.is_none() {
-                    at = at.min(proving.prove_at);
-                }
-                if self.settings.probes && !proving.probed && !proving.probing {
-                    at = at.min(proving.probe_at);
-                }
-                let rest = proving.proved && (proving.probed || !self.settings.probes);
-                Some(if rest { at.min(proving.settled_at) } else { at })
-            }
-            Stage::Sealing { retry_at }
-            | Stage::Restoring { retry_at, .. }
-            | Stage::Closing { retry_at, .. } => *retry_at,
-        }
     }
 
     fn step(&mut self, input: Input, now: u64, effects: &mut Vec<Effect>) {
@@ -440,10 +225,10 @@ impl Trial {
                 }
             }
             (Input::Crashed(why), Stage::Proving { .. }) => self.restore(why, true, effects),
-            (Input::Confirm { opened }, Stage::Proving { proving, .. }) => {
-                if opened > proving.reloaded_at && !self.settings.by_global {
-                    proving.proved = true;
-                }
+            (Input::Confirm { opened }, Stage::Proving { proving, .. })
+                if opened > proving.reloaded_at && !self.settings.by_global =>
+            {
+                proving.proved = true;
             }
             (Input::Revert(who), Stage::Reloading { .. } | Stage::Proving { .. }) => {
                 self.restore(who, true, effects);
@@ -689,52 +474,5 @@ impl Trial {
             self.last = Some(now.clone());
             effects.push(Effect::Report(now));
         }
-    }
-
-    /// How it stands.
-    pub fn told(&self) -> Report {
-        let confirmed = self.confirmed.as_ref().map(|(mark, _)| *mark);
-        let wanted = self.wanted.as_ref().map(|wanted| wanted.mark);
-        let current = self.current.as_ref().map(|(mark, _)| *mark);
-        let (version, observed, reason, deadline) = match &self.stage {
-            Stage::Idle(State::Reverted) => {
-                let reason = self.reverted.as_ref().map_or(String::new(), |it| it.reason.clone());
-                (wanted, confirmed, reason, None)
-            }
-            Stage::Idle(State::Failed) => {
-                let reason = self.failed.as_ref().map_or(String::new(), |(_, why)| why.clone());
-                (wanted, confirmed, reason, None)
-            }
-            Stage::Idle(State::Behind) => {
-                let reason = self.not_now.as_ref().map_or(String::new(), |(why, _)| why.clone());
-                (wanted, confirmed, reason, None)
-            }
-            Stage::Idle(State::Unmanaged) => {
-                (wanted, None, "the tree has nothing for /etc/config".into(), None)
-            }
-            Stage::Idle(_) => (wanted, confirmed, String::new(), None),
-            Stage::Planning => {
-                // What is asked for again and again isn't told anew each time.
-                let reason = self.not_now.as_ref().map_or(String::new(), |(why, _)| why.clone());
-                (current, confirmed, reason, None)
-            }
-            Stage::Installing => (current, confirmed, String::new(), None),
-            Stage::Reloading { deadline } => (current, current, "services reload".into(), Some(*deadline)),
-            Stage::Proving { deadline, proving } => {
-                let what = match (proving.proved, self.settings.by_global) {
-                    (true, _) => "proved; watched a moment longer",
-                    (false, true) => "waits for the global server's answer over a new connection",
-                    (false, false) => "waits for `tega uci confirm` over a new connection",
-                };
-                (current, current, what.into(), Some(*deadline))
-            }
-            Stage::Sealing { .. } => (current, current, "is being confirmed".into(), None),
-            Stage::Restoring { reason, .. }
-            | Stage::Undoing { reason, .. }
-            | Stage::Closing { reason, .. } => {
-                (current, confirmed, format!("is being reverted: {reason}"), None)
-            }
-        };
-        Report { state: self.state(), version, confirmed, observed, reason, deadline }
     }
 }

@@ -21,7 +21,8 @@ use std::path::Path;
 
 use super::files::Sum;
 use super::record::{Mark, Phase, Record, Reverted};
-use super::trial::{Effect, Input, Nonces, Planned, Report, Settings, Trial, Wanted};
+use super::said::{Effect, Input, Planned, Report, Settings, Wanted};
+use super::trial::{Nonces, Trial};
 use crate::commit::Incarnation;
 use crate::tree::Version;
 
