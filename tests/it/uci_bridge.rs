@@ -212,6 +212,11 @@ fn a_router_is_taken_in_as_it_is_and_a_good_change_is_confirmed_and_touches_noth
     net.state("confirmed", 2);
     assert!(!net.config("dhcp").exists());
     assert_eq!(net.read("wireless"), WIRELESS);
+    // Files may be brought in at the global too.
+    let file = net.config("wireless").display().to_string();
+    ok(&net.global, &["uci", "import", "config-r1", &file], "");
+    net.state("confirmed", 3);
+    assert_eq!((net.read("wireless"), net.events().len()), (WIRELESS.into(), 2));
     // A router taken in already isn't taken in again.
     assert_eq!(tega(&net.router, &["uci", "adopt", "network"], "").0, 4);
 }
@@ -255,6 +260,49 @@ fn what_was_reverted_is_remembered_across_a_restart() {
         text(&status, &["state"]) == "reverted" && text(&status, &["reason"]).contains("in 2 s")
     });
     assert_eq!(net.events().len(), events);
+}
+
+#[test]
+fn a_restart_in_mid_trial_goes_on_with_it_and_a_reboot_undoes_it() {
+    let mut net = Net::adopted(&["--uci-settle", "4", "--uci-confirm", "60"]);
+    let boot = |net: &mut Net, id| net.router.set_env(&[("TEGA_UCI_BOOT", id)]);
+    boot(&mut net, "one");
+    net.router.restart();
+    net.put("config-r1/uci/network/lan/ipaddr", r#""10.0.0.1""#);
+    net.state("trial", 1);
+    net.router.restart();
+    net.state("confirmed", 1);
+    let new = NETWORK.replace("192.168.1.1", "10.0.0.1");
+    assert_eq!(net.read("network"), new);
+
+    net.put("config-r1/uci/network/lan/ipaddr", r#""10.0.0.2""#);
+    net.state("trial", 2);
+    if cfg!(debug_assertions) {
+        boot(&mut net, "two");
+        net.router.restart();
+        let told = net.state("reverted", 2);
+        assert!(text(&told, &["reason"]).contains("restarted before"), "{told}");
+        assert_eq!(net.read("network"), new);
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_stops_the_bridge_and_not_the_server() {
+    let mut net = Net::adopted(&[]);
+    net.router.kill();
+    fs::write(net.router.data().join("uci/journal"), "00000000 {}\n").unwrap();
+    fs::write(net.router.data().join("uci/state"), "damaged").unwrap();
+    net.router.restart();
+    eventually("it says why", || text(&net.told(), &["reason"]).contains("by hand"));
+    net.put("config-r1/uci/network/lan/ipaddr", r#""10.0.0.1""#);
+    let (code, _, said) = tega(&net.router, &["uci", "status"], "");
+    assert_eq!((code, said.contains("checksum")), (2, true), "{said}");
+    assert_eq!(net.read("network"), NETWORK);
+    // Without it, what is remembered is begun anew.
+    fs::remove_file(net.router.data().join("uci/journal")).unwrap();
+    net.router.restart();
+    net.state("confirmed", 1);
+    assert!(net.router.data().join("uci/state.damaged").exists());
 }
 
 #[test]

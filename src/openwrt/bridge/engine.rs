@@ -108,6 +108,19 @@ pub(super) enum Job {
     Look,
 }
 
+/// Stands in for an engine that can't be: tells why, and touches nothing.
+pub(super) fn refuse(mut publisher: Publisher, reason: &str, receiver: &Receiver<Message>) {
+    publisher.blocked(reason);
+    loop {
+        match receiver.recv_timeout(NAP) {
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Message::Ask(_, done)) => done(Err(Refusal::bad(reason))),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => publisher.tick(boot_ms()),
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn new(
         (id, options): (TegaId, Options),

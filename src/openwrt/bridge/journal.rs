@@ -69,6 +69,30 @@ pub struct Journal {
     _lock: File,
 }
 
+/// What became of earlier trials. Where that can't be read it's set aside, and forgotten: a version that was reverted may
+/// be tried once more then, on trial as ever.
+fn memory(dir: &Path, disk: &Disk) -> io::Result<Memory> {
+    let path = dir.join("state");
+    let loaded = match record::load(&path) {
+        Ok(None) => return Ok(Memory::default()),
+        Ok(Some(value)) => Memory::read(&value).ok_or("it's of another version of tega".to_string()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    match loaded {
+        Ok(mut memory) => {
+            // Whoever has looked at a file that was set aside removes it.
+            memory.kept.retain(|name, _| dir.join("kept").join(name).exists());
+            Ok(memory)
+        }
+        Err(why) => {
+            log::error!("{}: {why}; it's set aside as state.damaged, and begun anew", path.display());
+            disk.rename(&path, &dir.join("state.damaged")).map_err(doing(path.display()))?;
+            Ok(Memory::default())
+        }
+    }
+}
+
 /// An error with what was being done.
 fn doing(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -94,11 +118,7 @@ impl Journal {
             Some(value) => Some(Record::read(&value).ok_or_else(|| bad(&path))?),
             None => None,
         };
-        let path = dir.join("state");
-        let memory = match record::load(&path)? {
-            Some(value) => Memory::read(&value).ok_or_else(|| bad(&path))?,
-            None => Memory::default(),
-        };
+        let memory = memory(dir, &disk)?;
         let mut journal = Journal { dir: dir.to_path_buf(), config, disk, boot, record, memory, _lock: lock };
         journal.settle()?;
         Ok(journal)

@@ -194,8 +194,12 @@ impl Bridge {
                 config.path().display()
             ));
         }
-        let journal = Journal::open(&options.dir, config, Disk::detect(), disk::boot());
-        let journal = journal.map_err(|error| format!("--uci: {error}"))?;
+        let journal = match Journal::open(&options.dir, config, Disk::detect(), disk::boot()) {
+            Ok(journal) => Ok(journal),
+            // The rest of the server may be the only way to this router.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(error.to_string()),
+            Err(error) => return Err(format!("--uci: {error}")),
+        };
         let (sender, receiver) = channel();
         let poked = Arc::new(AtomicBool::new(false));
         let (waker, flag) = (sender.clone(), poked.clone());
@@ -208,8 +212,19 @@ impl Bridge {
         let root = TreePath::from_checked(vec![Key::from(format!("config-{id}"))]);
         let subscribed = watch.subscribe(Channel::Path(root), None);
         subscribed.map_err(|error| format!("--uci: {error}"))?;
-        let engine = Engine::new((id.clone(), options), (store, hub), journal, (sender.clone(), poked));
-        let thread = std::thread::Builder::new().name("uci".into()).spawn(move || engine.run(&receiver));
+        let thread = std::thread::Builder::new().name("uci".into());
+        let thread = match journal {
+            Ok(journal) => {
+                let engine =
+                    Engine::new((id.clone(), options), (store, hub), journal, (sender.clone(), poked));
+                thread.spawn(move || engine.run(&receiver))
+            }
+            Err(reason) => {
+                log::error!("nothing is applied to /etc/config: {reason}");
+                let publisher = publish::Publisher::new(id, store, hub);
+                thread.spawn(move || engine::refuse(publisher, &reason, &receiver))
+            }
+        };
         let thread = thread.map_err(|error| format!("--uci: no thread: {error}"))?;
         Ok(Bridge { sender, thread: Some(thread), _watch: watch })
     }
