@@ -38,6 +38,7 @@
 //! | [`path`], [`value`] | where a node stands, and what |
 //! | [`yaml`] | values as people write them |
 //! | [`words`] | values, lines and operations as people type them |
+//! | [`openwrt`] | OpenWrt's configuration files, and their form in the tree |
 //! | [`commit`] | one atomic change, and its line in the log |
 //! | [`tree`] | the persistent tree: get, edit, select, compare |
 //!
@@ -56,6 +57,7 @@
 //! | [`hub`] | who is connected, channels, calls between them |
 //! | [`http`], [`session`] | answers to one request; one WebSocket session |
 //! | [`door`] | sockets, framing, limits, deadlines |
+//! | [`openwrt`] | a router's `/etc/config`: its files, and changes on trial |
 //! | [`daemon`] | assembly, ordered stop |
 //!
 //! | outside | |
@@ -66,6 +68,7 @@
 
 // What is kept.
 pub mod commit;
+pub mod openwrt;
 pub mod path;
 pub mod tree;
 pub mod value;

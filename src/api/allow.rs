@@ -160,6 +160,11 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
             admin(access, "clear the store")
         }
         Route::Home { .. } => admin(access, "move a root to another home"),
+        Route::Uci { .. } => admin(access, "see the router's own files"),
+        Route::UciDo { by, .. } => {
+            named(access, by)?;
+            admin(access, "act on the router's own files")
+        }
         Route::Metrics => admin(access, "see the metrics"),
         Route::Snapshot => admin(access, "compact the log"),
         Route::Sync => admin(access, "sync with the global"),

@@ -1,6 +1,7 @@
 //! Every call that HTTP knows: from a method and a target to a [`Route`], and back.
 
 mod browse;
+mod uci;
 
 use super::error::Refusal;
 use super::query::{Query, Target, encode};
@@ -8,6 +9,7 @@ use crate::commit::{Incarnation, TegaId};
 use crate::path::{Key, Path, percent_decode};
 
 pub use browse::{MAX_ROWS, Page, Search, Within};
+pub use uci::UciVerb;
 
 /// A request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +154,10 @@ pub enum Route {
     List { path: Path, page: Page },
     /// `GET /_find`: nodes by key or value, a bounded part of a subtree at a time.
     Find { path: Path, search: Search },
+    /// `GET /_uci`: how `/etc/config` stands towards the tree; `diff`: with what differs, `secrets`: keys and passwords too.
+    Uci { diff: bool, secrets: bool },
+    /// `POST /_uci_do`
+    UciDo { by: Option<TegaId>, verb: UciVerb, packages: Vec<String> },
     /// `GET /_pubsub`: a WebSocket.
     PubSub,
     /// `GET /_link`: a WebSocket, of another server.
@@ -169,7 +175,7 @@ const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 const POST_METHODS: &str = "POST, OPTIONS";
 
 /// The server's own calls and whether they are posted.
-const CALLS: [(&str, bool); 30] = [
+const CALLS: [(&str, bool); 32] = [
     ("_begin", true),
     ("_cand", true),
     ("_cancel", true),
@@ -180,6 +186,8 @@ const CALLS: [(&str, bool); 30] = [
     ("_sync", true),
     ("_rpc", true),
     ("_home", true),
+    ("_uci_do", true),
+    ("_uci", false),
     ("_roots", false),
     ("_old", false),
     ("_ids", false),
@@ -363,6 +371,14 @@ impl Route {
                     .flag("force", *force),
             ),
             Route::Sessions => get("/_sessions"),
+            Route::Uci { diff, secrets } => {
+                (Method::Get, Target::new("/_uci").flag("diff", *diff).flag("secrets", *secrets))
+            }
+            Route::UciDo { by, verb, packages } => {
+                let packages = Some(packages.join(",")).filter(|names| !names.is_empty());
+                let target = Target::new("/_uci_do").with("do", Some(verb.name())).by(by);
+                (Method::Post, target.with("packages", packages.as_ref()))
+            }
             Route::History { root } => (Method::Get, Target::new("/_history").with("root_oid", Some(root))),
             Route::Diff { root, from, to } => (
                 Method::Get,
@@ -467,6 +483,14 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
             let path = browse::path(query)?;
             Route::Find { search: Search::parse(query, &path)?, path }
         }
+        "_uci" => Route::Uci { diff: query.flag("diff")?, secrets: query.flag("secrets")? },
+        "_uci_do" => Route::UciDo {
+            by,
+            verb: UciVerb::parse(query.needed("do")?)?,
+            packages: query
+                .text("packages")
+                .map_or(Vec::new(), |names| names.split(',').map(String::from).collect()),
+        },
         "_link" => Route::Link,
         _ => Route::PubSub,
     })

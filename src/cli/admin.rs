@@ -63,11 +63,38 @@ pub(super) fn snapshot(typed: &Typed) -> Result<(), Fault> {
 /// `tega clear`
 pub(super) fn clear(typed: &Typed) -> Result<(), Fault> {
     let mut remote = Remote::new(typed)?;
-    if !typed.has(Flag::Yes) {
+    if !typed.has(Flag::YesAllReplicas) {
+        let replicas = replicas(&remote.ask_json(&Route::Status)?);
+        if let Some(first) = replicas.first() {
+            return Err(Fault::usage(format!(
+                "{} servers have replicas of roots of this one ({first}{}), and would lose them too; \
+                 --yes-all-replicas goes ahead",
+                replicas.len(),
+                if replicas.len() > 1 { ", …" } else { "" }
+            )));
+        }
+    }
+    if !typed.has(Flag::Yes) && !typed.has(Flag::YesAllReplicas) {
         confirm(&format!("empty the database at {}, history included?", remote.target()))?;
     }
     let by = remote.by.clone();
     remote.send_once(&Route::Clear { by }, None).map(drop)
+}
+
+/// The servers that have a root whose home is the one of this status: linked, or remembered.
+fn replicas(status: &Value) -> Vec<String> {
+    let own = status.get("tega_id").and_then(Value::as_str).unwrap_or_default();
+    let links = status.get("links").and_then(Value::as_list).map_or(&[][..], |list| list.items());
+    let has_replica = |link: &&Value| {
+        let roots = link.get("roots").and_then(Value::as_object).map_or(&[][..], |roots| roots.members());
+        let is_own = |root: &Value| {
+            root.get("home").and_then(Value::as_str) == Some(own)
+                && root.get("here").is_some_and(|here| *here != Value::Null)
+        };
+        roots.iter().any(|(_, root)| is_own(root))
+    };
+    let id = |link: &Value| link.get("tega_id").and_then(Value::as_str).unwrap_or_default().to_string();
+    links.iter().filter(has_replica).map(id).collect()
 }
 
 fn confirm(question: &str) -> Result<(), Fault> {

@@ -56,12 +56,19 @@ pub(super) fn fleet(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &links(&status));
     }
-    let rows: Vec<Vec<String>> = heading().chain(lines(&status).into_iter().map(|line| line.cells)).collect();
+    let lines = lines(&status);
+    let rows: Vec<Vec<String>> =
+        heading(&lines).into_iter().chain(lines.into_iter().map(|line| line.cells)).collect();
     out.table(&rows)
 }
 
-fn heading() -> impl Iterator<Item = Vec<String>> {
-    std::iter::once(HEADING.map(String::from).to_vec())
+/// What stands above these lines.
+fn heading(lines: &[Line]) -> [Vec<String>; 1] {
+    let mut heading = HEADING.map(String::from).to_vec();
+    if lines.iter().any(|line| line.cells.len() > HEADING.len()) {
+        heading.push("UCI".into());
+    }
+    [heading]
 }
 
 /// What the server tells of its links.
@@ -71,7 +78,14 @@ fn links(status: &Value) -> Value {
 
 /// A line for each link, and one for a global server that a local never reached.
 fn lines(status: &Value) -> Vec<Line> {
-    let line = |link| Line { up: links::is_up(link), cells: links::cells(link).to_vec() };
+    let any_uci = links::list(status).iter().any(|link| links::uci(link).is_some());
+    let line = |link| {
+        let mut cells = links::cells(link).to_vec();
+        if any_uci {
+            cells.push(links::uci(link).unwrap_or_default());
+        }
+        Line { up: links::is_up(link), cells }
+    };
     links::list(status).iter().map(line).collect()
 }
 
@@ -136,7 +150,8 @@ fn screen(mut lines: Vec<Line>, rows: usize) -> String {
         lines.sort_by_key(|line| line.up);
         lines.truncate(room);
     }
-    let shown: Vec<Vec<String>> = heading().chain(lines.into_iter().map(|line| line.cells)).collect();
+    let shown: Vec<Vec<String>> =
+        heading(&lines).into_iter().chain(lines.into_iter().map(|line| line.cells)).collect();
     let mut out = String::from("\x1b[H");
     for line in table(&shown).lines() {
         out.push_str(line);

@@ -56,6 +56,7 @@ fn head(link: &Value) -> Vec<Vec<String>> {
         ("address", text("address").map(String::from)),
         ("silent", number("silent_ms").filter(|_| state(link) == "up").map(|ms| format!("{ms}ms"))),
         ("problem", text("problem").map(String::from)),
+        ("uci", links::uci(link)),
         ("sessions", Some(sessions.join(" ")).filter(|ids| !ids.is_empty())),
     ];
     lines.into_iter().map(|(name, value)| vec![name.into(), value.unwrap_or_else(|| "-".into())]).collect()
@@ -108,12 +109,13 @@ mod tests {
                 "address 10.0.0.2:47",
                 "silent 4ms",
                 "problem -",
+                "uci -",
                 "sessions dhcp hostapd"
             ]
         );
         assert_eq!(words(roots(&link)), ["config-r1 g 7 5 2 -", "[\"x y\"] r2 - - - 90ms is mine"]);
         let strange = Value::parse("{}").unwrap();
-        assert_eq!((head(&strange).len(), roots(&strange).len()), (7, 0), "an older server");
+        assert_eq!((head(&strange).len(), roots(&strange).len()), (8, 0), "an older server");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! - A reader that goes away is success: `tega watch a | head -1` ends quietly.
 //!
 //! A verb is a function from [`Typed`] and standard output to a result; the only `exit` is in `main`. All verbs but
-//! `serve`, `demo`, `log`, `token` and `import --from-tega` see a server through [`crate::client`] alone.
+//! `serve`, `demo`, `log`, `token`, `uci check|export|show` and `import --from-tega` see a server through [`crate::client`] alone.
 //!
 //! It isn't a shell: quoting, loops and variables are the caller's. `tega cli` reads the original's commands, and only
 //! to keep old scripts alive.
@@ -19,6 +19,7 @@
 mod admin;
 #[cfg(feature = "tools")]
 mod bench;
+mod bridge;
 mod bulk;
 mod data;
 #[cfg(feature = "tools")]
@@ -44,6 +45,7 @@ mod show;
 mod token;
 mod tools;
 mod tui;
+mod uci;
 pub mod usage;
 pub mod verbs;
 
@@ -111,6 +113,7 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Import => bulk::import(typed, out),
         Verb::Log => local::log(typed, out),
         Verb::Token => token::token(typed, out),
+        Verb::Uci => uci::uci(typed, out),
         Verb::Bench => tools::bench(typed, out),
         Verb::Tui => tui::tui(typed),
         Verb::Demo => tools::demo(typed, out),

@@ -104,6 +104,7 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
         },
         insecure: typed.has(Flag::Insecure),
         tokens: tokens(typed)?,
+        uci: super::bridge::options(typed)?,
         supervised: typed.has(Flag::Supervised),
         threads: match typed.number(Flag::Threads)?.unwrap_or(1) {
             threads @ 1..=64 => threads,

@@ -77,7 +77,12 @@ impl Out {
 
     /// Writes text as it is.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Fault> {
-        self.inner.write_all(text.as_bytes()).map_err(|error| Fault::output(&error))
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.inner.write_all(bytes).map_err(|error| Fault::output(&error))
     }
 
     /// Writes a line.

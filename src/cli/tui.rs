@@ -21,7 +21,7 @@ mod screen {
     use crate::tui::{Options, run};
 
     /// Verbs that `:` doesn't take there: they have no end, or a screen of their own, or need more than a server.
-    const NOT_THERE: [Verb; 10] = [
+    const NOT_THERE: [Verb; 11] = [
         Verb::Demo,
         Verb::Serve,
         Verb::Tui,
@@ -29,6 +29,7 @@ mod screen {
         Verb::Cli,
         Verb::Log,
         Verb::Token,
+        Verb::Uci,
         Verb::Sub,
         Verb::Watch,
         Verb::Tx,

@@ -94,6 +94,15 @@ pub const VERBS: &[VerbRow] = &[
         TOKEN_MORE,
     ),
     verb(
+        Verb::Uci,
+        "uci",
+        "check|export|show FILE… | import ROOT FILE… | adopt [PACKAGE…] | status|diff|confirm|revert|retry|recover",
+        (1, MANY),
+        "OpenWrt's configuration: its files, and a router's /etc/config that follows the tree on trial",
+        UCI,
+        UCI_MORE,
+    ),
+    verb(
         Verb::Bench,
         "bench",
         "[fleet]",
@@ -136,11 +145,46 @@ const SERVE: &[Flag] = &[
     Flag::InsecureLink,
     Flag::Tokens,
     Flag::TokenFile,
+    Flag::Uci,
+    Flag::UciRoot,
+    Flag::UciConfirm,
+    Flag::UciSettle,
+    Flag::UciProbe,
+    Flag::UciDrift,
+    Flag::UciReload,
+    Flag::UciSecret,
 ];
 const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
 $XDG_RUNTIME_DIR/tega.sock for others.\n\
 With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
+const UCI: &[Flag] = &[
+    Flag::Json,
+    Flag::Secrets,
+    Flag::UciRoot,
+    Flag::Data,
+    Flag::RequestId,
+    Flag::Url,
+    Flag::Id,
+    Flag::TokenFile,
+    Flag::InsecureLink,
+];
+const UCI_MORE: &str = "\
+check, export and show need no server. The package is the file's name. check refuses what the router's uci refuses,
+with line and reason, and tells what certainly breaks in all these files together (error: …) or is probably not meant
+(warning: …); an error is exit code 1. Of a file that isn't given nothing is said. export and show print what uci export
+and uci show print, secrets included.
+With the server of the router, started with --uci:
+  status     how /etc/config stands towards the tree: state, versions, why, drift
+  diff       what applying the tree would change; keys and passwords are hidden without --secrets
+  adopt      take the router's files, or some packages of them, into config-ID.uci; proves that applying them changes nothing
+  confirm    the trial may stay (a router without a global; over a connection that is newer than the trial)
+  revert     undo the trial
+  retry      try again what was reverted or refused
+With any server that is home of the root, or leads there:
+  import     put files, each the package of its name, below ROOT.uci
+Without a server, at the boot, before the network starts:
+  recover    undo what an earlier boot had on trial, by --data and --uci-root";
 const DEMO: &[Flag] = &[Flag::Headless, Flag::Seconds];
 const DEMO_MORE: &str = "It runs in a temporary directory, below $TMPDIR, and on free ports of loopback; Ctrl-C ends it, and nothing is\n\
 left of it. --headless ends by itself, with 0 if all happened that it shows; --seconds cuts no step short.";
@@ -215,7 +259,8 @@ With --watch, --timeout ends it.";
 const HOME: &[Flag] = &[Flag::Force, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const HOME_MORE: &str = "A root is moved at the global server, which brings it to the new home with the state that it has. What the old\n\
 home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
-const CLEAR: &[Flag] = &[Flag::Yes, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const CLEAR: &[Flag] =
+    &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const EXPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,

@@ -36,6 +36,7 @@ use crate::commit::TegaId;
 use crate::door;
 use crate::hub::Hub;
 use crate::link;
+use crate::openwrt::bridge::{self, Bridge};
 use crate::store::{self, Store};
 use crate::token::{Reloaded, Tokens};
 use listen::LocalSocket;
@@ -74,6 +75,8 @@ pub struct Options {
     pub insecure: bool,
     /// The tokens that are asked for.
     pub tokens: Tokens,
+    /// The bridge to `/etc/config`.
+    pub uci: Option<bridge::Options>,
     /// End when the disk failed, instead of serving reads.
     pub supervised: bool,
     /// Threads for the network, from 1.
@@ -119,6 +122,8 @@ pub struct Server {
     /// Yields an error when the last thread has ended.
     ended: smol::channel::Receiver<()>,
     threads: Vec<JoinHandle<()>>,
+    /// The bridge to `/etc/config`.
+    uci: Option<Bridge>,
     disk_failed: Arc<AtomicBool>,
 }
 
@@ -152,6 +157,11 @@ impl Server {
         let hub = Hub::new(options.id.clone(), store.clone());
         let global = options.global;
         let grace = options.presence_grace;
+        let uci = match options.uci {
+            Some(uci) => Some(Bridge::start(&options.id, uci, store.clone(), hub.clone())),
+            None => None,
+        };
+        let uci = uci.transpose().map_err(StartError::new)?;
         let links = link::Links::new(options.id, hub.clone(), store.clone(), global.as_ref(), grace);
         let (listener, socket) = local.unzip();
         let disk_failed = Arc::new(AtomicBool::new(false));
@@ -163,6 +173,7 @@ impl Server {
             hub: hub.clone(),
             links,
             global,
+            uci: uci.as_ref().map(Bridge::asker),
             tokens: options.tokens.clone(),
             on_disk_failure: Box::new(move || {
                 flag.store(true, Ordering::SeqCst);
@@ -171,7 +182,7 @@ impl Server {
         };
         let net::Net { stopper, threads, ended } = net::start(service, options.threads.max(1))?;
         let (running, tokens) = (Some(stopper), options.tokens);
-        Ok(Server { addresses, socket, store, hub, tokens, running, ended, threads, disk_failed })
+        Ok(Server { addresses, socket, store, hub, tokens, running, ended, threads, uci, disk_failed })
     }
 
     /// The TCP addresses that it listens on, with their real ports.
@@ -232,6 +243,8 @@ impl Server {
                 log::error!("a network thread ended by a panic");
             }
         }
+        // A trial under way goes on at the next start.
+        self.uci = None;
         self.store.close();
         self.socket = None;
     }

@@ -13,9 +13,10 @@ use smol::channel::{Receiver, bounded};
 
 use super::StartError;
 use crate::door::{self, Door, Limits, Listener, Purpose, Serving, Stop, Tega, Upgraded};
-use crate::http::Context;
+use crate::http::{Context, UciAsk, UciDone};
 use crate::hub::{End, Hub};
 use crate::link::{self, Links};
+use crate::openwrt::bridge::{Ask, Asker};
 use crate::session;
 use crate::store::{Health, Store};
 use crate::token::Tokens;
@@ -30,6 +31,8 @@ pub(super) struct Service {
     pub(super) links: Links,
     /// On a local: the link to open.
     pub(super) global: Option<link::Options>,
+    /// Asks the bridge to `/etc/config`.
+    pub(super) uci: Option<Asker>,
     pub(super) on_disk_failure: Box<dyn Fn() + Send>,
 }
 
@@ -50,7 +53,7 @@ const STOP_TIME: Duration = Duration::from_millis(250);
 
 /// Starts the threads: the first drives the door, all run connections.
 pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError> {
-    let Service { tcp, local, store, hub, tokens, links, global, on_disk_failure } = service;
+    let Service { tcp, local, store, hub, tokens, links, global, uci, on_disk_failure } = service;
     let lost = |error: std::io::Error| StartError::new(format!("can't watch a listener: {error}"));
     let tcp = tcp.into_iter().map(Listener::tcp);
     let local = local.into_iter().map(Listener::unix);
@@ -60,7 +63,10 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     let (alive, ended) = bounded::<()>(1);
     executor.spawn(tick(store.clone(), hub.clone(), links.clone(), on_disk_failure)).detach();
     let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() }).with_tokens(tokens);
-    let main = serve(executor.clone(), (door, listeners), store, hub, (links, global), stop.clone());
+    let mut context = Context::new(store.clone(), hub.clone());
+    context.uci =
+        uci.map(|asker| -> crate::http::Uci { Arc::new(move |ask, done| bridge(&asker, ask, done)) });
+    let main = serve(executor.clone(), (door, listeners), context, (links, global), stop.clone());
     let mut handles = Vec::new();
     let first = (executor.clone(), alive.clone());
     handles.push(spawn(0, move || {
@@ -89,13 +95,12 @@ fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHand
 async fn serve(
     executor: Arc<Executor<'static>>,
     (door, listeners): (Door, Vec<Listener>),
-    store: Store,
-    hub: Hub,
+    mut context: Context,
     (links, global): (Links, Option<link::Options>),
     stop: Stop,
 ) {
     let probe = door.clone();
-    let mut context = Context::new(store.clone(), hub.clone());
+    let (store, hub) = (context.store.clone(), context.hub.clone());
     context.door = Some(Arc::new(move || probe.status()));
     let (sessions, called) = (hub.clone(), links.clone());
     let tega = Tega::new(context, move |upgraded| {
@@ -121,6 +126,11 @@ async fn serve(
     };
     let serving = door.serve(executor, listeners, Arc::new(tega), stop.clone());
     smol::future::zip(serving, ending).await;
+}
+
+fn bridge(asker: &Asker, ask: UciAsk, done: UciDone) {
+    let UciAsk { verb, packages, secrets, by, opened } = ask;
+    asker.ask(Ask { verb, packages, secrets, by, opened }, done);
 }
 
 fn websocket(upgraded: Upgraded, hub: Hub, store: Store, links: Links) -> Serving {

@@ -59,6 +59,8 @@ pub(super) struct Connection {
     peer: Peer,
     via: Via,
     gate: Arc<Gate>,
+    /// When it was opened, by the boot clock.
+    opened: u64,
     /// An event stream's: cuts it when its token is gone.
     alarm: Option<Alarm>,
 }
@@ -102,8 +104,8 @@ impl Connection {
         let deadline = Deadline::after(limits.idle_time);
         let loan = ticket.guests().loan();
         let (out, buffer) = (Vec::new(), Vec::new());
-        let (at, alarm) = (0, None);
-        Connection { stream, ticket, limits, deadline, loan, out, buffer, at, peer, via, gate, alarm }
+        let (at, alarm, opened) = (0, None, crate::system::boot_ms());
+        Connection { stream, ticket, limits, deadline, loan, out, buffer, at, peer, via, gate, opened, alarm }
     }
 
     /// Serves the connection to its end.
@@ -346,6 +348,7 @@ impl Connection {
             body: chunks.unwrap_or_else(in_buffer),
             peer: self.peer,
             access,
+            opened: self.opened,
         };
         if crate::http::events::wanted(&request) {
             let Some(ticket) = self.ticket.guests().stream() else {

@@ -1,10 +1,10 @@
 //! The server's own calls that act: transactions, rollback, snapshots, RPC.
 
 use super::node::{committed, request_id, session};
-use super::{Context, Reply, Request, homes, info};
+use super::{Context, Reply, Request, UciAsk, homes, info};
 use crate::api::allow;
 use crate::api::error::Refusal;
-use crate::api::route::Route;
+use crate::api::route::{Route, UciVerb};
 use crate::commit::TegaId;
 use crate::path::{Key, Path};
 use crate::read::write_candidate;
@@ -64,6 +64,14 @@ pub(super) fn handle(
             Ok(arguments) => rpc(context, by, &path, &arguments, done),
             Err(refusal) => done(Reply::refusal(&refusal.at(&path))),
         },
+        Route::Uci { diff, secrets } => {
+            let verb = if diff { UciVerb::Diff } else { UciVerb::Status };
+            uci(context, request, UciAsk { verb, packages: Vec::new(), secrets, by: None, opened: 0 }, done);
+        }
+        Route::UciDo { by, verb, packages } => {
+            let opened = request.opened;
+            uci(context, request, UciAsk { verb, packages, secrets: false, by, opened }, done);
+        }
         Route::Reload => done(Reply::empty(200)),
         Route::PubSub | Route::Link => {
             let message = "this is a WebSocket; send Upgrade: websocket with Sec-WebSocket-Version: 13";
@@ -72,6 +80,22 @@ pub(super) fn handle(
         }
         route => info::handle(context, &request.access, route, done),
     }
+}
+
+/// Asks the bridge to `/etc/config`.
+fn uci(context: &Context, request: &Request<'_>, ask: UciAsk, done: impl FnOnce(Reply) + Send + 'static) {
+    let Some(bridge) = &context.uci else {
+        let message = "this server has no /etc/config; it was started without --uci";
+        return done(Reply::refusal(&Refusal::new("not_found", message)));
+    };
+    let access = request.access.clone();
+    let answer = move |outcome: Result<Value, Refusal>| {
+        done(match outcome {
+            Ok(value) => Reply::json(value.to_string()).with("Cache-Control", "no-store"),
+            Err(refusal) => Reply::refusal(&allow::told(&access, refusal)),
+        });
+    };
+    bridge(ask, Box::new(answer));
 }
 
 /// Commits what was queued. A collision is 406, as in the original; the JSON says `conflict` all the same.

@@ -289,6 +289,7 @@ mod tests {
                 body: b"",
                 peer: Peer::Local,
                 access: Access::all(),
+                opened: 0,
             };
             assert_eq!(wanted(&request), stream, "{method:?} {accept:?}");
         }

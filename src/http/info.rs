@@ -126,7 +126,7 @@ fn sessions(context: &Context) -> Reply {
     }
     for link in context.hub.link_infos() {
         next(&mut out);
-        links::write(&link, &mut out);
+        links::write(&link, &context.store.view(), &mut out);
         for id in &link.sessions {
             next(&mut out);
             out.push_str(&format!("{{\"tega_id\":\"{id}\",\"via\":\"{}\"}}", link.tega_id));

@@ -7,6 +7,8 @@ use std::fmt::Write;
 use super::Context;
 use super::info::{id, object, or_null};
 use crate::hub::{GlobalInfo, LinkInfo, LinkedRoot};
+use crate::path::{Key, Path};
+use crate::store::View;
 use crate::value::{Value, write_string};
 
 /// More links than this are encoded on a thread that may take its time.
@@ -20,8 +22,8 @@ pub(super) fn run(context: &Context, job: impl FnOnce() + Send + 'static) {
 // Writing to a String can't fail, so the results of writes are dropped below.
 
 /// Appends one link: `{"tega_id":…,"link":true,"up":…,"address":…,"since_s":N,"problem":…,"silent_ms":N,
-/// "sessions":[…],"roots":{ROOT:…}}`.
-pub(super) fn write(link: &LinkInfo, out: &mut String) {
+/// "sessions":[…],"roots":{ROOT:…}}`, and `uci` where the router told of that.
+pub(super) fn write(link: &LinkInfo, view: &View, out: &mut String) {
     let _ = write!(out, "{{\"tega_id\":\"{}\",\"link\":true,\"up\":{},\"address\":", link.tega_id, link.up);
     let _ = write_string(&link.address, out);
     let _ = write!(out, ",\"since_s\":{},\"problem\":", link.since_s);
@@ -35,7 +37,35 @@ pub(super) fn write(link: &LinkInfo, out: &mut String) {
         out.push_str(if at > 0 { "," } else { "" });
         write_root(root, out);
     }
-    out.push_str("}}");
+    out.push('}');
+    write_uci(link, view, out);
+    out.push('}');
+}
+
+/// `,"uci":{"state":…,"desired":N,"confirmed":N,"observed":N,"reason":…,"drift":[…]}` of a router with a bridge to its
+/// `/etc/config`: what its config root says here, and what it told in its operational root.
+fn write_uci(link: &LinkInfo, view: &View, out: &mut String) {
+    let at = vec![Key::from(format!("operational-{}", link.tega_id)), Key::from("uci")];
+    let Some(told) = view.get(&Path::from_checked(at)).filter(|told| told.get("state").is_some()) else {
+        return;
+    };
+    let field = |name: &str| told.get(name).cloned().unwrap_or(Value::Null);
+    let desired = view.root(&format!("config-{}", link.tega_id)).map(|root| root.version.0);
+    let _ = write!(out, ",\"uci\":{{\"state\":{},\"desired\":", field("state"));
+    match desired {
+        Some(desired) => drop(write!(out, "{desired}")),
+        None => out.push_str("null"),
+    }
+    for name in ["version", "confirmed", "observed", "reason"] {
+        let _ = write!(out, ",\"{name}\":{}", field(name));
+    }
+    out.push_str(",\"drift\":[");
+    let drift = field("drift");
+    for (at, (name, _)) in drift.as_object().map_or(&[][..], |it| it.members()).iter().enumerate() {
+        out.push_str(if at > 0 { "," } else { "" });
+        let _ = write_string(name, out);
+    }
+    out.push_str("]}");
 }
 
 /// `NAME:{"home":…,"inc":…,"here":N,"there":N,"lag":N,"stale_ms":N,"refused":…}`; what isn't known is null.
@@ -68,11 +98,11 @@ fn text_or_null(text: Option<&str>, out: &mut String) {
 }
 
 /// Appends a list of links.
-pub(super) fn write_list(links: &[LinkInfo], out: &mut String) {
+pub(super) fn write_list(links: &[LinkInfo], view: &View, out: &mut String) {
     out.push('[');
     for (at, link) in links.iter().enumerate() {
         out.push_str(if at > 0 { "," } else { "" });
-        write(link, out);
+        write(link, view, out);
     }
     out.push(']');
 }
@@ -93,6 +123,7 @@ pub(super) fn global(info: &GlobalInfo) -> Value {
 mod tests {
     use super::*;
     use crate::commit::{Incarnation, TegaId};
+    use crate::store::{Options, Store, Transaction};
     use crate::tree::Version;
 
     #[test]
@@ -119,7 +150,21 @@ mod tests {
             ],
         };
         let mut out = String::new();
-        write_list(&[link.clone(), LinkInfo { up: false, roots: Vec::new(), ..link }], &mut out);
+        let store = Store::in_memory(Options::default());
+        let put = |path: &str, json: &str| {
+            let put = Transaction::new(None).put(path.parse().unwrap(), Value::parse(json).unwrap());
+            store.commit(put).unwrap();
+        };
+        put("config-r1.uci", "{}");
+        put(
+            "operational-r1.uci",
+            r#"{"state":"reverted","version":4,"confirmed":3,"observed":3,"reason":"no","drift":{"dhcp":{}}}"#,
+        );
+        write_list(
+            &[link.clone(), LinkInfo { up: false, roots: Vec::new(), ..link }],
+            &store.view(),
+            &mut out,
+        );
         let value = Value::parse(&out).unwrap();
         let first = &value.as_list().unwrap().items()[0];
         let text = |path: &[&str]| path.iter().fold(first, |v, key| v.get(key).unwrap()).to_string();
@@ -130,5 +175,7 @@ mod tests {
         );
         assert_eq!(text(&["roots", "b", "refused"]), r#""is \"mine\"""#);
         assert_eq!(text(&["roots", "b", "lag"]), "null");
+        let uci = r#"{"confirmed":3,"desired":0,"drift":["dhcp"],"observed":3,"reason":"no","state":"reverted","version":4}"#;
+        assert_eq!(text(&["uci"]), uci);
     }
 }

@@ -57,7 +57,8 @@ pub use reply::Reply;
 
 use crate::api::allow;
 use crate::api::error::Refusal;
-use crate::api::route::{self, Method, Route};
+use crate::api::route::{self, Method, Route, UciVerb};
+use crate::commit::TegaId;
 use crate::hub::Hub;
 use crate::read::Heavy;
 use crate::store::Store;
@@ -99,6 +100,8 @@ pub struct Request<'a> {
     pub peer: Peer,
     /// What they may do.
     pub access: Access,
+    /// When the connection was opened, in milliseconds of the boot clock.
+    pub opened: u64,
 }
 
 /// The headers that handlers look at.
@@ -119,6 +122,27 @@ pub struct Headers<'a> {
 /// Tells the state of a layer above, such as the door's, for `/_status`.
 pub type Probe = Arc<dyn Fn() -> Value + Send + Sync>;
 
+/// Answers what is asked of the bridge to `/etc/config`; it calls back once, from any thread.
+pub type Uci = Arc<dyn Fn(UciAsk, UciDone) + Send + Sync>;
+
+/// What is called with the bridge's answer.
+pub type UciDone = Box<dyn FnOnce(Result<Value, Refusal>) + Send>;
+
+/// What is asked of the bridge.
+#[derive(Clone, Debug)]
+pub struct UciAsk {
+    /// What it's to do.
+    pub verb: UciVerb,
+    /// The packages that it's about; none: all.
+    pub packages: Vec<String>,
+    /// Keys and passwords are shown.
+    pub secrets: bool,
+    /// Who asks.
+    pub by: Option<TegaId>,
+    /// When the connection was opened by which it came, in milliseconds of the boot clock.
+    pub opened: u64,
+}
+
 /// What the handlers work with. Clones share everything.
 #[derive(Clone)]
 pub struct Context {
@@ -130,6 +154,8 @@ pub struct Context {
     pub heavy: Heavy,
     /// The part `door` of `/_status`.
     pub door: Option<Probe>,
+    /// The bridge to `/etc/config`, where there's one.
+    pub uci: Option<Uci>,
     /// When the server started, for the uptime.
     pub started: Instant,
     /// Answers so far, by the first digit of their status. They may wrap, which a reader takes for a restart.
@@ -140,7 +166,15 @@ impl Context {
     /// A context over these, started now.
     pub fn new(store: Store, hub: Hub) -> Context {
         let heavy = hub.heavy().clone();
-        Context { store, hub, heavy, door: None, started: Instant::now(), answered: Arc::default() }
+        Context {
+            store,
+            hub,
+            heavy,
+            door: None,
+            uci: None,
+            started: Instant::now(),
+            answered: Arc::default(),
+        }
     }
 }
 

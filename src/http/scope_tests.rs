@@ -35,6 +35,7 @@ impl Server {
             body: body.as_bytes(),
             peer: Peer::Local,
             access: access.clone(),
+            opened: 0,
         };
         let (sender, receiver) = channel();
         handle(&self.0, &request, move |reply| sender.send(reply).unwrap());
@@ -56,6 +57,7 @@ impl Server {
             body: b"",
             peer: Peer::Local,
             access: access.clone(),
+            opened: 0,
         };
         Ok(Box::new(events::open(&self.0, &request, || {})?))
     }
@@ -105,6 +107,7 @@ fn row(route: &Route) -> (&'static str, u16) {
         Route::Ids | Route::Channels | Route::Subscribers | Route::Global | Route::Homes | Route::Status => {
             ("xxxxxxxx", 200)
         }
+        Route::Uci { .. } | Route::UciDo { .. } => ("-------x", 404),
         Route::Sessions | Route::Forwarders | Route::Plugins | Route::Metrics => ("-------x", 200),
         Route::PubSub | Route::Link => ("xxxxxxxx", 426),
     }
@@ -142,6 +145,8 @@ fn samples(txid: &str) -> Vec<Route> {
         // Where it is already.
         Route::Home { root: root(), home: TegaId::new("own").unwrap(), force: false },
         Route::Sessions,
+        Route::Uci { diff: false, secrets: false },
+        Route::UciDo { by: None, verb: UciVerb::Retry, packages: Vec::new() },
         Route::History { root: root() },
         Route::Diff { root: root(), from: 0, to: None },
         Route::List { path: path("a"), page: Page::default() },
@@ -228,6 +233,7 @@ fn an_answer_that_is_cut_has_no_tag_and_is_never_unchanged() {
             body: b"",
             peer: Peer::Local,
             access,
+            opened: 0,
         };
         let (sender, receiver) = channel();
         handle(&server.0, &request, move |reply| sender.send(reply).unwrap());

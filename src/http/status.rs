@@ -30,7 +30,7 @@ pub(super) fn status(context: &Context) -> Reply {
     // Into the object, as its last member.
     out.pop();
     out.push_str(",\"links\":");
-    links::write_list(&context.hub.link_infos(), &mut out);
+    links::write_list(&context.hub.link_infos(), &context.store.view(), &mut out);
     out.push('}');
     Reply::json(out).with("Cache-Control", "no-store")
 }

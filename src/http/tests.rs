@@ -38,6 +38,7 @@ impl Server {
             body: body.as_bytes(),
             peer: Peer::Local,
             access: Access::all(),
+            opened: 0,
         };
         let (sender, receiver) = channel();
         handle(&self.0, &request, move |reply| sender.send(reply).unwrap());
@@ -304,6 +305,7 @@ fn watch(server: &Server, target: &str, last: Option<&str>) -> Box<dyn EventSour
         body: b"",
         peer: Peer::Local,
         access: Access::all(),
+        opened: 0,
     };
     Box::new(events::open(&server.0, &request, || {}).map_err(|reply| reply.body).unwrap())
 }

@@ -98,6 +98,8 @@ pub(super) struct Links {
     /// The sessions of `reach`, each with the link.
     by_session: Index<TegaId>,
     clock: Duration,
+    /// How often a local began to connect to its global server.
+    pub(super) attempts: u64,
 }
 
 /// What a link leads to.

@@ -26,6 +26,19 @@ pub trait Remote: Send + Sync {
     /// Calls an RPC that is served there, or beyond.
     fn call(&self, caller: &TegaId, path: &Path, arguments: &Value, time: Duration, done: Done<Value>);
 
+    /// Has the home of a root send back this nonce and its version of the root, within this time: then it was reached
+    /// over this very connection.
+    fn prove(&self, root: &Key, nonce: u64, time: Duration, done: Done<Value>) {
+        let _ = (nonce, time);
+        let message = format!("{} can't prove that it's there", self.tega_id());
+        done(Err(Refusal::new("forbidden", message).at(&Path::from_checked(vec![root.clone()]))));
+    }
+
+    /// Which of this server's attempts to connect it came of ([`Hub::attempts`](super::Hub::attempts)); 0: of none.
+    fn attempt(&self) -> u64 {
+        0
+    }
+
     /// Passes on a message.
     fn publish(&self, from: &TegaId, channel: &str, body: &Value);
 

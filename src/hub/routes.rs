@@ -55,6 +55,19 @@ impl Hub {
         true
     }
 
+    /// A local begins to connect to its global server: by a new look at the name and a new connection. Which time that is.
+    pub fn begin_attempt(&self) -> u64 {
+        let mut links = self.links();
+        links.attempts += 1;
+        links.attempts
+    }
+
+    /// How often a local began to connect to its global server. A link of a later attempt ([`Remote::attempt`]) is one
+    /// over a connection that was opened after this was asked.
+    pub fn attempts(&self) -> u64 {
+        self.links().attempts
+    }
+
     /// A link came up. Returns the one to the same server that it replaces, which is the caller's to end.
     pub fn link_up(&self, remote: Arc<dyn Remote>) -> Option<Arc<dyn Remote>> {
         let replaced = self.links().up(remote.clone(), now_ms());

@@ -65,6 +65,7 @@ struct Attempt {
 
 async fn attempt(context: &Context, options: &Options) -> Attempt {
     let failed = |reason| Attempt { linked: false, reason, retry_after: None };
+    let number = context.hub.begin_attempt();
     let stream = match connect(&options.global.target).await {
         Ok(stream) => stream,
         Err(reason) => return failed(reason),
@@ -77,7 +78,7 @@ async fn attempt(context: &Context, options: &Options) -> Attempt {
     };
     let config = Some(socket::config());
     let ws = WebSocketStream::from_partially_read(stream, leftover, Role::Client, config).await;
-    let work = match Work::dial(context, &options.config, &options.operational, address) {
+    let work = match Work::dial(context, &options.config, &options.operational, address, number) {
         Ok(work) => work,
         Err(end) => return failed(end.reason),
     };

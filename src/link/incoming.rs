@@ -59,6 +59,7 @@ impl Work {
         match frame {
             Frame::Write { seq, tega_id, body } => serving.write(seq, tega_id, body),
             Frame::Fresh { seq, root } => serving.fresh(seq, root),
+            Frame::Prove { seq, root, nonce } => serving.prove(seq, &root, nonce),
             Frame::Call { seq, tega_id, path, body } => serving.call(seq, tega_id.as_ref(), &path, body),
             Frame::Done { seq, body } => {
                 let told = locked(&link.requests).done(seq, link::body::read_done(body));

@@ -50,6 +50,8 @@ pub(super) struct Link {
     pub(super) own: TegaId,
     pub(super) peer: TegaId,
     pub(super) address: String,
+    /// Which attempt of this server's it came of; 0: the other end's.
+    pub(super) attempt: u64,
     /// What the other end may do here.
     pub(super) access: Access,
     pub(super) store: Store,
@@ -143,6 +145,19 @@ impl Remote for Link {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let body = link::body::call(arguments, ms);
         self.ask(Waits::Call(time, done), |seq| link::call(seq, Some(caller), path, &body));
+    }
+
+    fn prove(&self, root: &Key, nonce: u64, time: Duration, done: Done<Value>) {
+        if !locked(&self.state).machine.understands_proof() {
+            let message =
+                format!("{} is of a version that can't prove that it's there; update it", self.peer);
+            return done(Err(Refusal::new("forbidden", message)));
+        }
+        self.ask(Waits::Call(time, done), |seq| link::prove(seq, root, nonce));
+    }
+
+    fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     fn publish(&self, from: &TegaId, channel: &str, body: &Value) {

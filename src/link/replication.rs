@@ -6,7 +6,7 @@ use super::source::Source;
 use super::{Books, Closing, Code, Effect, Input, LINK_TIME, LINKED_TIME, Want};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::message::link::body::Standings;
-use crate::message::link::{self, Frame, Hello, Refused, WITH_OUTCOMES, Welcome};
+use crate::message::link::{self, Frame, Hello, Refused, WITH_OUTCOMES, WITH_PROOF, Welcome};
 use crate::path::Key;
 use crate::store::Error;
 use crate::tree::Version;
@@ -289,7 +289,11 @@ impl Replication {
                 return Err(Closing::new(Code::Refused, "a second handshake; connect again"));
             }
             // The driver has them.
-            Frame::Write { .. } | Frame::Fresh { .. } | Frame::Call { .. } | Frame::Done { .. } => {}
+            Frame::Write { .. }
+            | Frame::Fresh { .. }
+            | Frame::Prove { .. }
+            | Frame::Call { .. }
+            | Frame::Done { .. } => {}
             Frame::Publish { .. }
             | Frame::Listen { .. }
             | Frame::Notify { .. }
@@ -324,6 +328,11 @@ impl Replication {
     /// What it would have of the feed, if the socket has room. After [`Input::Idle`], ask again when the feed woke.
     pub fn wants(&self) -> Option<Want> {
         if let Phase::Linked = self.phase { self.source.wants() } else { None }
+    }
+
+    /// Whether the other end understands a PROVE.
+    pub fn understands_proof(&self) -> bool {
+        self.protocol >= WITH_PROOF
     }
 
     /// Whether the other end takes outcomes of requests in a snapshot ([`Feed::snapshot`](crate::store::Feed::snapshot)).

@@ -108,6 +108,26 @@ impl Serving<'_> {
         store.flush(move |outcome| answer(outcome.map(|()| body).map_err(Refusal::from)));
     }
 
+    /// Proves that this server was reached: the nonce goes back, with the version that this home has of a root.
+    pub(super) fn prove(&self, seq: u32, root: &Key, nonce: u64) {
+        let Some(answer) = self.open(seq) else { return };
+        let path = Path::from_checked(vec![root.clone()]);
+        if !self.access.may_read(&path) {
+            return answer(Err(self.forbidden("read", &path)));
+        }
+        let store = &self.context.store;
+        if let Ok(Home::Away(home)) = store.home(root) {
+            return answer(Err(Error::NotHome { root: root.clone(), home }.into()));
+        }
+        answer(match store.standing(root) {
+            Some(it) => {
+                let proof = link::body::proof(nonce, (it.incarnation, it.version));
+                Ok(link::body::result(&proof))
+            }
+            None => Err(Refusal::not_found(&path)),
+        });
+    }
+
     /// Calls a function here, or beyond another link; never back over this one.
     pub(super) fn call(&self, seq: u32, by: Option<&TegaId>, path: &Path, body: &str) {
         let Some(answer) = self.open(seq) else { return };

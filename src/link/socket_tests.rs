@@ -175,7 +175,7 @@ fn joined<F: Future<Output = ()>>(global: &Side, local: &Side, test: F) -> Optio
     smol::block_on(async {
         let (here, there) = UnixStream::pair().unwrap();
         let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
-        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into(), 1).unwrap();
         let serving = async {
             links.serve(there, Vec::new(), "test".into(), Access::all()).await;
             std::future::pending().await
@@ -253,7 +253,7 @@ fn with_local<F: Future<Output = ()>>(
     smol::block_on(async {
         let (here, there) = UnixStream::pair().unwrap();
         let ws = WebSocketStream::from_raw_socket(here, Role::Client, Some(socket::config())).await;
-        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into()).unwrap();
+        let work = Work::dial(&context, &["c".into()], &["o".into()], "test".into(), 1).unwrap();
         let dialling = async { panic!("the link ended: {:?}", socket::run(ws, work).await.1) };
         let testing = async {
             let mut ws = WebSocketStream::from_raw_socket(there, Role::Server, None).await;
@@ -376,6 +376,30 @@ fn only_the_home_says_what_is_fresh() {
             }
         }
     });
+}
+
+#[test]
+fn the_home_of_a_root_sends_the_nonce_back_with_its_version() {
+    let (global, local) = (Side::new("g", StoreRole::Leads), local("r1"));
+    global.put("c.n", 1);
+    global.put("c.n", 2);
+    let ended = joined(&global, &local, async {
+        local.shows("c.n", &Value::from(2)).await;
+        let link = local.hub.uplink().unwrap();
+        assert_eq!(link.attempt(), 1, "it came of this side's attempt");
+        let ask = |root: &str| {
+            let (sender, answer) = smol::channel::bounded(1);
+            let done = move |outcome| drop(sender.try_send(outcome));
+            link.prove(&root.into(), 0xfeed, Duration::from_secs(10), Box::new(done));
+            answer
+        };
+        let proof = ask("c").recv().await.unwrap().unwrap();
+        let (nonce, incarnation, version) = link::body::read_proof(&proof).unwrap();
+        let there = global.store.standing("c").unwrap();
+        assert_eq!((nonce, incarnation, version), (0xfeed, there.incarnation, there.version));
+        assert_eq!(ask("nothing").recv().await.unwrap().unwrap_err().code, "not_found");
+    });
+    assert_eq!(ended, None);
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) struct Work {
     /// What the other end may do here.
     pub(super) access: Access,
     address: String,
+    /// Which attempt of this server's it came of; 0: the other end's.
+    attempt: u64,
     pub(super) link: Option<Arc<Link>>,
     place: Option<Place>,
     under_way: Option<UnderWay>,
@@ -110,6 +112,7 @@ impl Work {
         follow: &[Key],
         serve: &[Key],
         address: String,
+        attempt: u64,
     ) -> Result<Work, End> {
         let clock = Clock::start();
         let (own, instance) = (context.own.clone(), context.register.instance());
@@ -117,6 +120,7 @@ impl Work {
         let books: &dyn Books = &context.store;
         let machine = Replication::dial(own, instance, follow, serve, clock.ms(), books, &mut effects);
         let mut work = Work::new(context, clock, machine, address, Access::all());
+        work.attempt = attempt;
         work.carry_out(effects)?;
         Ok(work)
     }
@@ -130,6 +134,7 @@ impl Work {
             queue: VecDeque::new(),
             access,
             address,
+            attempt: 0,
             link: None,
             place: None,
             under_way: None,
@@ -278,6 +283,7 @@ impl Work {
             own: self.context.own.clone(),
             peer: peer.clone(),
             address: self.address.clone(),
+            attempt: self.attempt,
             access: self.access.clone(),
             store: self.context.store.clone(),
             clock: self.clock,

@@ -34,6 +34,19 @@ pub fn descriptors() -> u64 {
     if raised { wanted } else { soft }
 }
 
+/// Which boot of this machine this is; `None`: the system doesn't tell.
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_string()).filter(|id| !id.is_empty())
+}
+
+/// Milliseconds since the boot, sleep included. It never goes back, and is the same for all processes of one boot.
+pub fn boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000) + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 /// This machine's name, or nothing.
 pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().into()

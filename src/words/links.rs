@@ -81,6 +81,30 @@ pub fn cells(link: &Value) -> [String; 8] {
     ]
 }
 
+/// How a router's `/etc/config` stands, where its bridge told: the state and its version, what is confirmed where that is
+/// another, what was edited there, and why.
+pub fn uci(link: &Value) -> Option<String> {
+    let uci = link.get("uci").filter(|uci| uci.as_object().is_some())?;
+    let version = |name| number(uci, name);
+    let mut told = text(uci, "state")?.to_string();
+    let desired = version("desired").or(version("version"));
+    if let Some(desired) = desired {
+        told += &format!(" {desired}");
+    }
+    if let Some(confirmed) = version("confirmed").filter(|it| Some(*it) != desired) {
+        told += &format!(" (confirmed {confirmed})");
+    }
+    let drift = uci.get("drift").and_then(Value::as_list).map_or(&[][..], |list| list.items());
+    let drift: Vec<&str> = drift.iter().filter_map(Value::as_str).collect();
+    if !drift.is_empty() {
+        told += &format!(", edited there: {}", drift.join(" "));
+    }
+    if let Some(reason) = text(uci, "reason").filter(|reason| !reason.is_empty()) {
+        told += &format!(": {reason}");
+    }
+    Some(told)
+}
+
 /// `ROOT=HERE/THERE`, with `-` for what isn't there or isn't known.
 fn versions(name: &Key, root: &Value) -> String {
     let version = |end| number(root, end).map_or("-".into(), |n| n.to_string());
@@ -166,6 +190,17 @@ mod tests {
         let root = r#"{"home":"r2","here":null,"there":4,"lag":null,"stale_ms":90,"refused":"is mine"}"#;
         let cells = root_cells(&"x y".into(), &Value::parse(root).unwrap());
         assert_eq!(cells, ["[\"x y\"]", "r2", "-", "4", "-", "90ms", "is mine"]);
+    }
+
+    #[test]
+    fn a_router_with_a_bridge_tells_what_is_desired_and_what_is_confirmed() {
+        let of = |json: &str| uci(&Value::parse(json).unwrap());
+        let uci = r#"{"uci":{"state":"reverted","desired":9,"version":8,"confirmed":7,"reason":"no proof","drift":["dhcp"]}}"#;
+        assert_eq!(of(uci).unwrap(), "reverted 9 (confirmed 7), edited there: dhcp: no proof");
+        let uci =
+            r#"{"uci":{"state":"confirmed","desired":7,"version":7,"confirmed":7,"reason":"","drift":[]}}"#;
+        assert_eq!(of(uci).unwrap(), "confirmed 7");
+        assert_eq!(of(r#"{"up":true}"#), None);
     }
 
     #[test]

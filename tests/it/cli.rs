@@ -246,7 +246,7 @@ fn a_server_that_hangs_up_is_6_for_a_write_and_5_for_a_question() {
             (&["rollback", "a", "-1"], 6),
             (&["tx"], 6),
             (&["rpc", "a.f"], 6),
-            (&["clear", "--yes"], 6),
+            (&["clear", "--yes-all-replicas"], 6),
             (&["get", "a.b"], 5),
             (&["status"], 5),
         ] {

@@ -33,5 +33,8 @@ mod sessions;
 mod tokens;
 #[cfg(feature = "tui")]
 mod tui;
+mod uci;
+mod uci_bridge;
+mod uci_crash;
 mod weight;
 mod wire;

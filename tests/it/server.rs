@@ -185,6 +185,8 @@ fn join_until(thread: JoinHandle<()>, deadline: Instant) -> bool {
 pub(crate) struct Server {
     running: Running,
     args: Vec<String>,
+    /// Of its environment.
+    env: Vec<(String, String)>,
     addresses: Vec<SocketAddr>,
     // After `running`: the process ends before its directory goes.
     dir: Scratch,
@@ -204,9 +206,22 @@ impl Server {
 
     /// In this directory; the data is below it, in `data`.
     pub(crate) fn within(dir: Scratch, args: &[&str]) -> Server {
+        Server::within_env(dir, args, &[])
+    }
+
+    /// As [`Server::within`], with this in its environment.
+    pub(crate) fn within_env(dir: Scratch, args: &[&str], env: &[(&str, &str)]) -> Server {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_string()).collect();
-        let (running, addresses) = spawn(&dir, &args).unwrap_or_else(|said| panic!("no server: {said}"));
-        Server { running, args, addresses, dir }
+        let env: Vec<(String, String)> =
+            env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let (running, addresses) =
+            spawn(&dir, &args, &env).unwrap_or_else(|said| panic!("no server: {said}"));
+        Server { running, args, env, addresses, dir }
+    }
+
+    /// From its next start on this is in its environment, and nothing else of the test's.
+    pub(crate) fn set_env(&mut self, env: &[(&str, &str)]) {
+        self.env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     }
 
     /// The address of its (first) TCP listener.
@@ -267,7 +282,7 @@ impl Server {
     /// As [`Server::restart`]; what it said where it didn't come up.
     pub(crate) fn try_restart(&mut self) -> Result<(), String> {
         self.kill();
-        (self.running, self.addresses) = spawn(&self.dir, &self.args)?;
+        (self.running, self.addresses) = spawn(&self.dir, &self.args, &self.env)?;
         Ok(())
     }
 
@@ -292,11 +307,16 @@ pub(crate) fn serve_args(dir: &Path, args: &[String]) -> Vec<String> {
     all
 }
 
-fn spawn(dir: &Scratch, args: &[String]) -> Result<(Running, Vec<SocketAddr>), String> {
+fn spawn(
+    dir: &Scratch,
+    args: &[String],
+    env: &[(String, String)],
+) -> Result<(Running, Vec<SocketAddr>), String> {
     let args = serve_args(dir.path(), args);
     let given = |option| args.windows(2).filter(move |pair| pair[0] == option && pair[1] != "none").count();
     let wanted = given("--listen") + given("--socket");
-    let mut running = Running::start(tega_command().args(&args).stdin(Stdio::null()));
+    let mut running =
+        Running::start(tega_command().args(&args).envs(env.iter().cloned()).stdin(Stdio::null()));
     let mut addresses = Vec::new();
     for _ in 0..wanted {
         let Some(line) = running.line() else {

@@ -86,6 +86,11 @@ fn table() -> Vec<(&'static str, Route)> {
         ("GET /_reload", Route::Reload),
         ("GET /_status", Route::Status),
         ("GET /_sessions", Route::Sessions),
+        ("GET /_uci?diff=True&secrets=True", Route::Uci { diff: true, secrets: true }),
+        (
+            "POST /_uci_do?do=adopt&packages=network%2Cdhcp",
+            Route::UciDo { by: None, verb: UciVerb::Adopt, packages: vec!["network".into(), "dhcp".into()] },
+        ),
         ("GET /_history?root_oid=a", Route::History { root: "a".into() }),
         ("GET /_diff?root_oid=a&from=-2&to=5", Route::Diff { root: "a".into(), from: -2, to: Some(5) }),
         ("GET /_diff?root_oid=a&from=0", Route::Diff { root: "a".into(), from: 0, to: None }),

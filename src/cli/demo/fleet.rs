@@ -182,6 +182,7 @@ fn options(
         presence_grace: link::PRESENCE_GRACE,
         insecure: false,
         tokens: Tokens::none(),
+        uci: None,
         supervised: false,
         threads: 1,
     })

@@ -113,5 +113,5 @@ fn a_local_records_what_it_learns_and_nothing_that_it_knows() {
     };
     assert!(why("g", silent).contains("didn't say what becomes of mine"));
     assert!(why("r1", welcome.clone()).contains("linked to itself"));
-    assert!(why("g", Welcome { protocol: 3, ..welcome }).contains("version 3"));
+    assert!(why("g", Welcome { protocol: 4, ..welcome }).contains("version 4"));
 }

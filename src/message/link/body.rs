@@ -334,6 +334,24 @@ pub fn versions(root: &Key, stands: Option<(Incarnation, Version)>, position: Po
     out
 }
 
+/// What a home echoes as its proof, to be the result of a PROVE.
+pub fn proof(nonce: u64, stands: (Incarnation, Version)) -> Value {
+    let members = vec![
+        (Key::from("nonce"), Value::from(format!("{nonce:016x}").as_str())),
+        (Key::from("inc"), Value::from(stands.0.to_string())),
+        (Key::from("version"), Value::from(stands.1.0)),
+    ];
+    // Three different names.
+    Value::object(members).unwrap_or(Value::Null)
+}
+
+/// Reads what [`proof`] wrote.
+pub fn read_proof(value: &Value) -> Option<(u64, Incarnation, Version)> {
+    let text = |name| value.get(name).and_then(Value::as_str).and_then(hex16);
+    let version = value.get("version")?.as_int()?;
+    Some((text("nonce")?, Incarnation(text("inc")?), Version(u64::try_from(version).ok()?)))
+}
+
 /// The position of what [`versions`] wrote; older versions say none.
 pub fn read_position(body: &Value) -> Option<Position> {
     body.get("position")?.as_int().and_then(|position| u64::try_from(position).ok()).map(Position)

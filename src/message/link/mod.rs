@@ -15,6 +15,7 @@
 //! | `ACK position` | follower | all up to here is applied |
 //! | `RESYNC⏎{"known":STANDINGS}` | follower | begin anew, from what I have |
 //! | `WRITE seq tega_id⏎BODY`, `FRESH seq root`, `CALL seq tega_id path⏎BODY` | both | a request |
+//! | `PROVE seq root nonce` | both | a request that proves the way there and back: its answer has the nonce, and the root's version at its home |
 //! | `DONE seq⏎BODY` | both | its answer, or `{"error":…}` |
 //! | `PUBLISH channel tega_id⏎{"message":…}` | both | a message |
 //! | `LISTEN channel [True]`, `UNLISTEN channel [True]` | local | which channels its sessions listen to; `True`: a regex |
@@ -41,10 +42,13 @@ use crate::store::Channel;
 pub use body::{Hello, Leased, Presence, Refused, Welcome};
 
 /// The version of this grammar, in HELLO and WELCOME. Both ends keep to the older one of theirs.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// From this version on a snapshot's LINES may hold outcomes of requests.
 pub const WITH_OUTCOMES: u32 = 2;
+
+/// From this version on [`Frame::Prove`] is understood.
+pub const WITH_PROOF: u32 = 3;
 
 /// The longest body of a LINES or COMMIT in one frame, in bytes; what is longer goes ahead in [`Frame::Part`]s.
 pub const MAX_PIECE: usize = 256 << 10;
@@ -69,6 +73,7 @@ pub enum Frame<'a> {
     Resync { known: body::Standings },
     Write { seq: u32, tega_id: Option<TegaId>, body: &'a str },
     Fresh { seq: u32, root: Key },
+    Prove { seq: u32, root: Key, nonce: u64 },
     Call { seq: u32, tega_id: Option<TegaId>, path: Path, body: &'a str },
     Done { seq: u32, body: &'a str },
     Publish { channel: ChannelName<'a>, tega_id: TegaId, body: &'a str },
@@ -115,6 +120,7 @@ impl<'a> Frame<'a> {
             "RESYNC" => Frame::Resync { known: body::read_known(body()?)? },
             "WRITE" => Frame::Write { seq: words.seq()?, tega_id: words.caller()?, body: body()? },
             "FRESH" => Frame::Fresh { seq: words.seq()?, root: words.root()? },
+            "PROVE" => Frame::Prove { seq: words.seq()?, root: words.root()?, nonce: words.nonce()? },
             "CALL" => Frame::Call {
                 seq: words.seq()?,
                 tega_id: words.caller()?,
@@ -147,7 +153,7 @@ impl<'a> Frame<'a> {
                 true
             }
             Commit { .. } | Part { .. } | At { .. } | Ack { .. } | Resync { .. } => true,
-            Write { .. } | Fresh { .. } | Call { .. } | Done { .. } => false,
+            Write { .. } | Fresh { .. } | Prove { .. } | Call { .. } | Done { .. } => false,
             Publish { .. } | Listen { .. } | Notify { .. } | Presence { .. } | Sessions { .. } => false,
         }
     }
@@ -212,6 +218,11 @@ impl<'a> Words<'a> {
         let word = self.word("an instance")?;
         body::hex16(word)
             .map_or_else(|| self.wrong(word, "an instance of 16 hex digits wanted"), |n| Ok(Incarnation(n)))
+    }
+
+    fn nonce(&mut self) -> Result<u64, BadFrame> {
+        let word = self.word("a nonce")?;
+        body::hex16(word).map_or_else(|| self.wrong(word, "a nonce of 16 hex digits wanted"), Ok)
     }
 
     fn path(&mut self) -> Result<Path, BadFrame> {
@@ -332,6 +343,11 @@ pub fn write(seq: u32, by: Option<&TegaId>, body: &str) -> String {
 /// `FRESH seq root`
 pub fn fresh(seq: u32, root: &Key) -> String {
     format!("FRESH {seq} {}", Path::from_checked(vec![root.clone()]).to_wire())
+}
+
+/// `PROVE seq root nonce`
+pub fn prove(seq: u32, root: &Key, nonce: u64) -> String {
+    format!("PROVE {seq} {} {nonce:016x}", Path::from_checked(vec![root.clone()]).to_wire())
 }
 
 /// `CALL seq tega_id path⏎BODY`; the body by [`body::call`].

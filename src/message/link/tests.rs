@@ -64,6 +64,10 @@ fn every_frame_reads_back_from_what_it_is_written_as() {
         (write(1, Some(&id("me")), "{}"), Frame::Write { seq: 1, tega_id: Some(id("me")), body: "{}" }),
         (fresh(2, &"a b%".into()), Frame::Fresh { seq: 2, root: "a b%".into() }),
         (
+            prove(5, &"a b%".into(), u64::MAX - 1),
+            Frame::Prove { seq: 5, root: "a b%".into(), nonce: u64::MAX - 1 },
+        ),
+        (
             call(3, Some(&id("me")), &node, "{}"),
             Frame::Call { seq: 3, tega_id: Some(id("me")), path: node.clone(), body: "{}" },
         ),
@@ -109,6 +113,15 @@ fn a_refusal_crosses_with_its_status() {
     // What only another version could mean is passed over.
     let strange = r#"{"error":{"code":"outcome_unknown","message":"x"},"status":200}"#;
     assert_eq!(read_done(strange).unwrap_err().status, 504);
+}
+
+#[test]
+fn a_proof_reads_back_and_nothing_else_is_one() {
+    let proof = body::proof(u64::MAX, (Incarnation(0xab), Version(7)));
+    assert_eq!(body::read_proof(&proof), Some((u64::MAX, Incarnation(0xab), Version(7))));
+    for json in ["null", "{}", r#"{"nonce":"1","inc":"00000000000000ab","version":7}"#] {
+        assert_eq!(body::read_proof(&Value::parse(json).unwrap()), None, "{json}");
+    }
 }
 
 #[test]
@@ -177,6 +190,8 @@ fn a_frame_that_cant_be_read_says_what_was_wanted() {
         ("WRITE 1\n{}".into(), "a tega ID is missing"),
         ("FRESH 1 a.b".into(), "the name of a root wanted"),
         ("FRESH 1 _a".into(), "the name of a root wanted"),
+        ("PROVE 1 a".into(), "a nonce is missing"),
+        ("PROVE 1 a ab".into(), "16 hex digits"),
         ("CALL 1 - a..b\n{}".into(), "empty key"),
         ("LISTEN a maybe".into(), "True or False wanted"),
         ("NOTIFY a".into(), "second line"),

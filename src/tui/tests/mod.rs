@@ -73,6 +73,7 @@ impl Stage {
             presence_grace: Duration::from_secs(1),
             insecure: false,
             tokens: Tokens::none(),
+            uci: None,
             supervised: false,
             threads: 1,
         })

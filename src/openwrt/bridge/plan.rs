@@ -1,0 +1,201 @@
+//! From what the tree says to the files that it wants: pure but for reading the files that are there.
+
+use std::io;
+
+use super::files::{ConfigDir, MAX_FILE, MAX_PACKAGES, Sum, is_package};
+use super::journal::{Change, Plan};
+use super::record::{Mark, Memory};
+use crate::openwrt::check;
+use crate::openwrt::package::{self, Rendered};
+use crate::openwrt::secret::Secrets;
+use crate::openwrt::uci::File;
+use crate::path::Key;
+use crate::store::View;
+use crate::value::Value;
+
+/// The part of the config root that is `/etc/config`.
+pub(super) const UCI: &str = "uci";
+
+/// The most lines of differences that are told of one package.
+pub(super) const MAX_LINES: usize = 100;
+
+/// The most findings of a check that are told.
+const MAX_FINDINGS: usize = 10;
+
+/// What the config root says at one version.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    /// Which version.
+    pub(super) mark: Mark,
+    /// The packages; `None`: it says nothing of them.
+    pub(super) packages: Option<Vec<(Key, Value)>>,
+    /// What tells whether two versions say the same.
+    pub(super) sum: Option<Sum>,
+    /// The seconds that a trial may last, where the root says so.
+    pub(super) confirm_seconds: Option<u64>,
+}
+
+/// What the config root says now; `None`: it doesn't exist.
+pub(super) fn said(view: &View, root: &str) -> Option<Said> {
+    let state = view.root(root)?;
+    let mark = Mark { incarnation: state.incarnation, version: state.version };
+    let node = |keys: &[Key]| state.present.get(keys).map(|node| node.to_value());
+    let value = node(&[Key::from(UCI)]);
+    let packages = value.as_ref().and_then(Value::as_object).map(|object| object.members().to_vec());
+    let packages = packages.filter(|packages| !packages.is_empty());
+    let sum = packages.as_ref().and(value).map(|value| Sum::of(value.to_string().as_bytes()));
+    let seconds = node(&[Key::from("tega"), Key::from("confirm_seconds")]);
+    let confirm_seconds = seconds.and_then(|it| it.as_int()).and_then(|it| u64::try_from(it).ok());
+    Some(Said { mark, packages, sum, confirm_seconds })
+}
+
+/// What a version would do to the files.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    /// The files that it changes.
+    pub(super) plan: Plan,
+    /// The managed files as they are when it's applied.
+    pub(super) base: Vec<(String, Sum)>,
+    /// What changes in each package.
+    pub(super) lines: Vec<(String, Vec<String>)>,
+}
+
+/// Works out what a version does to the files, or why it must not be applied.
+pub(super) fn prepare(
+    config: &ConfigDir,
+    said: &Said,
+    memory: &Memory,
+    secrets: &Secrets,
+) -> Result<Prepared, String> {
+    let (Some(packages), Some(sum)) = (&said.packages, &said.sum) else {
+        return Err("the tree has nothing for /etc/config".into());
+    };
+    if packages.len() > MAX_PACKAGES {
+        return Err(format!("more than {MAX_PACKAGES} packages"));
+    }
+    let mut prepared = Prepared {
+        plan: Plan { mark: said.mark, sum: sum.clone(), changes: Vec::new() },
+        base: Vec::new(),
+        lines: Vec::new(),
+    };
+    for (name, value) in packages {
+        one(config, name, value, memory, secrets, &mut prepared)?;
+    }
+    if !prepared.plan.changes.is_empty() {
+        judge(config, packages)?;
+    }
+    Ok(prepared)
+}
+
+/// Refuses what certainly breaks and didn't before. Packages that aren't managed are looked at too, since others refer to
+/// them.
+fn judge(config: &ConfigDir, packages: &[(Key, Value)]) -> Result<(), String> {
+    let names = config.packages().map_err(|error| error.to_string())?;
+    let mut before: Vec<(Key, Value)> = Vec::new();
+    for name in names {
+        let read = config.read(&name).ok().flatten().and_then(|content| File::parse(&content.bytes).ok());
+        // What can't be read isn't there for the router either.
+        if let Some(value) = read.and_then(|file| package::read(&file).ok()) {
+            before.push((Key::from(name), value));
+        }
+    }
+    let managed = |name: &Key| packages.iter().any(|(managed, _)| managed == name);
+    let mut after: Vec<(Key, Value)> = before.iter().filter(|(name, _)| !managed(name)).cloned().collect();
+    after.extend(packages.iter().cloned());
+    let findings = |packages: Vec<(Key, Value)>| match Value::object(packages) {
+        Ok(all) => Ok(check::check(&all)),
+        Err(error) => Err(error.to_string()),
+    };
+    let (before, after) = (findings(before)?, findings(after)?);
+    let news = check::news(&before, &after);
+    if news.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = news.iter().take(MAX_FINDINGS).map(ToString::to_string).collect();
+    let more = news.len().saturating_sub(MAX_FINDINGS);
+    let more = if more > 0 { format!("; {more} more") } else { String::new() };
+    Err(format!("{}{more}", told.join("; ")))
+}
+
+fn one(
+    config: &ConfigDir,
+    name: &Key,
+    value: &Value,
+    memory: &Memory,
+    secrets: &Secrets,
+    prepared: &mut Prepared,
+) -> Result<(), String> {
+    if !is_package(name) {
+        return Err(format!("{name:?} is no name of a package"));
+    }
+    let name = name.to_string();
+    let old = config.read(&name).map_err(|error| format!("{name}: {error}"))?;
+    // A file that the router's own tool refuses is as good as none, but for going back to it.
+    let file = old.as_ref().and_then(|old| File::parse(&old.bytes).ok());
+    let rendered = package::render(file.as_ref(), value).map_err(|error| error.below(&name).to_string())?;
+    let new = match rendered {
+        Rendered::Same => {
+            if let Some(old) = &old {
+                prepared.base.push((name, Sum::of(&old.bytes)));
+            }
+            return Ok(());
+        }
+        Rendered::Write(bytes) => Some(bytes),
+        Rendered::Remove => None,
+    };
+    if let Some(new) = &new {
+        if new.len() as u64 > MAX_FILE {
+            return Err(format!("{name} would be larger than {MAX_FILE} bytes"));
+        }
+        File::parse(new).map_err(|error| format!("{name} can't be written so that uci reads it: {error}"))?;
+        prepared.base.push((name.clone(), Sum::of(new)));
+    }
+    let lines = lines(&name, file.as_ref(), Some(value), secrets)?;
+    prepared.lines.push((name.clone(), lines));
+    let was = old.as_ref().map(|old| Sum::of(&old.bytes));
+    let drifted = memory.base.get(&name).is_some_and(|base| Some(base) != was.as_ref());
+    prepared.plan.changes.push(Change { name, old, new, drifted });
+    Ok(())
+}
+
+/// What differs between a file and a value, a line for each difference.
+fn lines(
+    name: &str,
+    old: Option<&File>,
+    new: Option<&Value>,
+    secrets: &Secrets,
+) -> Result<Vec<String>, String> {
+    let old = old.map(package::read).transpose().map_err(|error| format!("{name}: {error}"))?;
+    difference(name, old.as_ref(), new, secrets)
+}
+
+/// What differs between two values of a package, a line for each difference.
+pub(super) fn difference(
+    name: &str,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    secrets: &Secrets,
+) -> Result<Vec<String>, String> {
+    let changes = package::changes(old, new).map_err(|error| format!("{name}: {error}"))?;
+    let mut lines: Vec<String> =
+        changes.iter().take(MAX_LINES).map(|change| change.line(name, secrets)).collect();
+    if changes.len() > MAX_LINES {
+        lines.push(format!("… {} more", changes.len() - MAX_LINES));
+    }
+    Ok(lines)
+}
+
+/// A package's file as a value; `None`: there's none.
+pub(super) fn value_of(config: &ConfigDir, name: &str) -> Result<Option<Value>, String> {
+    let Some(content) = config.read(name).map_err(|error: io::Error| format!("{name}: {error}"))? else {
+        return Ok(None);
+    };
+    let file = File::parse(&content.bytes).map_err(|error| format!("{name}: {error}"))?;
+    let value = package::read(&file).map_err(|error| format!("{name}: {error}"))?;
+    // The proof that taking it in changes nothing.
+    match package::render(Some(&file), &value) {
+        Ok(Rendered::Same) => Ok(Some(value)),
+        Ok(_) => Err(format!("{name}: written again it would be another file")),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
