@@ -31,5 +31,6 @@ mod tokens;
 #[cfg(feature = "tui")]
 mod tui;
 mod uci;
+mod uci_fuzz;
 mod weight;
 mod wire;
