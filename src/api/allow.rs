@@ -161,7 +161,7 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
         }
         Route::Home { .. } => admin(access, "move a root to another home"),
         Route::Metrics => admin(access, "see the metrics"),
-        Route::Snapshot => admin(access, "compact the log"),
+        Route::Snapshot { .. } => admin(access, "compact the log"),
         Route::Sync => admin(access, "sync with the global"),
         Route::Reload => admin(access, "reload"),
         Route::Sessions | Route::Forwarders => admin(access, "see who is connected from where"),

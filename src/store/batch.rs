@@ -50,6 +50,8 @@ struct Batch {
     sync: bool,
     /// The group must be synced within this time.
     sync_within: Option<Duration>,
+    /// Something in the group is more than that something is gone.
+    adds: bool,
 }
 
 impl Committer {
@@ -57,7 +59,7 @@ impl Committer {
     pub(super) fn batch(&mut self) {
         match self.waiting.pop_front() {
             Some(Submission::Clear(by, done)) => return self.clear(by, done),
-            Some(Submission::Compact(done)) => return self.compact(done),
+            Some(Submission::Compact(history, done)) => return self.compact(history, done),
             Some(Submission::Install(snapshot, done)) => return self.install(snapshot, done),
             Some(Submission::Homes(homes, done)) => return self.set_homes(homes, done),
             Some(Submission::Flush(done)) => return self.flush(done),
@@ -127,7 +129,8 @@ impl Committer {
         let written = match &mut self.log {
             Some(log) => match self.group.is_empty() {
                 true => Ok(()),
-                false => log.append(&mut self.group),
+                false if batch.adds => log.append(&mut self.group),
+                false => log.append_spare(&mut self.group),
             }
             .and_then(|()| if batch.sync { log.sync() } else { Ok(()) }),
             None => Ok(()),
@@ -154,6 +157,9 @@ impl Committer {
         self.shared.requests().keep_pending(self.shared.options.requests);
         self.shared.overlay().keep();
         self.state = state;
+        if batch.judged.iter().any(|judged| judged.logged) {
+            self.room_may_be_made();
+        }
         self.drop_tombs();
         let keep = self.shared.options.history + 1;
         let mut events: Vec<Arc<Event>> = Vec::with_capacity(batch.applied.len());
@@ -327,7 +333,10 @@ impl Judging<'_> {
         let Some(event) = applied.event.as_ref().filter(|event| event.is_logged(skip)) else {
             return self.wait_for_the_first(applied, durable, lasting);
         };
-        if let Some(error) = refusal(self.health) {
+        let adds = !event.only_takes_away(skip);
+        if let Some(error) =
+            refusal(self.health).filter(|error| adds || !matches!(error, Error::NoSpace { .. }))
+        {
             return Err(error);
         }
         if event.origin.is_none() && applied.record.len() > MAX_RECORD - FOLLOWED {
@@ -351,6 +360,7 @@ impl Judging<'_> {
             path: None,
             message: format!("the commit can't be logged: {error}"),
         })?;
+        self.batch.adds |= adds;
         self.batch.sync |= durable;
         for (root, _) in versions {
             match self.durability(root) {

@@ -2,15 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::committer::{Committer, answer};
+use super::committer::{Committer, MAX_PAUSE, answer};
 use super::compact::Contents;
 use super::event::{Change, Event};
 use super::install::ephemeral_only;
 use super::options::Durability;
 use super::requests::Requests;
-use super::state::State;
+use super::state::{State, with_kept};
 use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Compaction, CompactionError};
@@ -94,8 +94,18 @@ impl Committer {
         answer(done, Ok(receipt));
     }
 
-    /// A compaction that somebody asked for.
-    pub(super) fn compact(&mut self, done: Done<()>) {
+    /// A compaction that somebody asked for, perhaps with less history.
+    pub(super) fn compact(&mut self, history: Option<usize>, done: Done<()>) {
+        if history.is_some() && self.compacting.running {
+            if self.compacting.later.len() >= MAX_WAITING {
+                return answer(done, Err(Error::Busy));
+            }
+            // It writes down what is to be forgotten; its end is on its way.
+            return self.compacting.later.push((history, done));
+        }
+        if let Some(history) = history {
+            self.forget(history);
+        }
         if self.log.is_none() {
             return answer(done, Ok(()));
         }
@@ -109,11 +119,42 @@ impl Committer {
         self.start_compaction();
     }
 
+    /// Forgets all but so many versions of each root beside the present one.
+    fn forget(&self, history: usize) {
+        let live = self.state.live.iter().map(|(_, root)| &root.kept);
+        let dead = self.state.dead.iter().map(|(_, tomb)| &tomb.kept);
+        for kept in live.chain(dead) {
+            with_kept(kept, |kept| {
+                let most = history.saturating_add(1);
+                kept.drain(..kept.len().saturating_sub(most));
+            });
+        }
+    }
+
     pub(super) fn maybe_compact(&mut self) {
         let Some(log) = &self.log else { return };
         let limit = self.shared.options.compact_from.max(self.compacting.base.saturating_mul(COMPACT_FACTOR));
         if log.end().0 >= limit && self.health == Health::Ok {
             self.start_compaction();
+        }
+    }
+
+    /// Compacts so that a full disk has room, not too often; see [`Compacting::rescue`](super::committer::Compacting).
+    pub(super) fn make_room(&mut self) {
+        let now = Instant::now();
+        if self.compacting.rescue.is_some_and(|at| now < at) {
+            return;
+        }
+        let first = self.shared.options.no_space_retry;
+        self.compacting.pause = (self.compacting.pause * 2).clamp(first, first.max(MAX_PAUSE));
+        self.compacting.rescue = Some(now + self.compacting.pause);
+        self.start_compaction();
+    }
+
+    /// Something changed by which a compaction may make room.
+    pub(super) fn room_may_be_made(&mut self) {
+        if matches!(self.health, Health::NoSpace(_)) {
+            (self.compacting.rescue, self.compacting.pause) = (None, Duration::ZERO);
         }
     }
 
@@ -156,6 +197,9 @@ impl Committer {
         let outcome = match finished {
             Ok(compacted) => {
                 ::log::info!("log compacted from {} to {} bytes", compacted.before, compacted.after);
+                if compacted.before.saturating_sub(compacted.after) > compacted.before / 8 {
+                    (self.compacting.rescue, self.compacting.pause) = (None, Duration::ZERO);
+                }
                 self.replaced(compacted.after);
                 self.synced_all();
                 self.wake_held();
@@ -173,6 +217,9 @@ impl Committer {
         }
         for (by, done) in std::mem::take(&mut self.compacting.clears) {
             self.clear(by, done);
+        }
+        for (history, done) in std::mem::take(&mut self.compacting.later) {
+            self.compact(history, done);
         }
     }
 
