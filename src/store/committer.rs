@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::compact::{Text, write_store};
+use super::footprint::Footprint;
 use super::shared::locked;
 use super::state::State;
 use super::{Done, Error, Health, Opened, Receipt, Shared, Submission};
@@ -20,6 +21,7 @@ pub(super) struct Committer {
     /// Everything up to here is on the disk.
     pub(super) synced: Position,
     pub(super) group: Group,
+    pub(super) footprint: Footprint,
     pub(super) health: Health,
     /// The log must say first which store this is and where its counters stand: there was no room for that.
     pub(super) owed: bool,
@@ -64,8 +66,10 @@ impl Committer {
             None => (None, Offset(0), None),
         };
         let owed = full.is_some();
+        let footprint = Footprint::new(shared.options.data, &state);
         let mut committer = Committer {
             shared,
+            footprint,
             synced: state.position,
             state,
             store,

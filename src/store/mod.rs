@@ -70,6 +70,7 @@ mod error;
 mod event;
 mod feed;
 mod follow;
+mod footprint;
 mod homes;
 mod import;
 mod install;
@@ -153,6 +154,9 @@ struct Opened {
     /// The disk has no room to begin it.
     full: Option<String>,
 }
+
+/// The stack of a thread of the store: nothing recurses deeper than a tree may be.
+const STACK: usize = 1 << 20;
 
 impl Store {
     /// Opens the store in a directory, which is created where it is missing and locked against everybody else.
@@ -260,7 +264,7 @@ impl Store {
             report: Mutex::new((Health::Ok, None)),
         });
         let committer = committer::Committer::new(shared.clone(), state, store, opened);
-        let thread = std::thread::Builder::new().name("tega-commit".into()).spawn({
+        let thread = std::thread::Builder::new().name("tega-commit".into()).stack_size(STACK).spawn({
             let guard = Guard(shared.clone());
             move || {
                 committer.run();

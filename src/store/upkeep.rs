@@ -88,6 +88,7 @@ impl Committer {
         let dead = self.state.dead.iter().map(|(name, _)| name);
         event.breaks = self.state.live.iter().map(|(name, _)| name).chain(dead).cloned().collect();
         self.state = state;
+        self.footprint.ease();
         self.synced_all();
         self.show(&[Arc::new(event)]);
         self.report();
@@ -120,7 +121,8 @@ impl Committer {
     }
 
     /// Forgets all but so many versions of each root beside the present one.
-    fn forget(&self, history: usize) {
+    fn forget(&mut self, history: usize) {
+        self.footprint.ease();
         let live = self.state.live.iter().map(|(_, root)| &root.kept);
         let dead = self.state.dead.iter().map(|(_, tomb)| &tomb.kept);
         for kept in live.chain(dead) {
@@ -184,7 +186,9 @@ impl Committer {
             });
             shared.requeue(Submission::Compacted(written));
         };
-        if let Err(error) = std::thread::Builder::new().name("tega-compact".into()).spawn(work) {
+        if let Err(error) =
+            std::thread::Builder::new().name("tega-compact".into()).stack_size(super::STACK).spawn(work)
+        {
             self.compacted(Err(CompactionError::Abandoned(error)));
         }
     }
