@@ -166,7 +166,7 @@ pub fn route(access: &Access, route: &mut Route) -> Result<(), Refusal> {
             admin(access, "act on the router's own files")
         }
         Route::Metrics => admin(access, "see the metrics"),
-        Route::Snapshot => admin(access, "compact the log"),
+        Route::Snapshot { .. } => admin(access, "compact the log"),
         Route::Sync => admin(access, "sync with the global"),
         Route::Reload => admin(access, "reload"),
         Route::Sessions | Route::Forwarders => admin(access, "see who is connected from where"),

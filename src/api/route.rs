@@ -110,8 +110,9 @@ pub enum Route {
     Rollback { by: Option<TegaId>, root: Key, back_to: i64, durable: bool },
     /// `POST /_clear`
     Clear { by: Option<TegaId> },
-    /// `POST /_ss`: a snapshot, which here compacts the log.
-    Snapshot,
+    /// `POST /_ss`: a snapshot, which here compacts the log; with `history` all but so many versions of each root beside the
+    /// present one are forgotten.
+    Snapshot { history: Option<u32> },
     /// `POST /_sync`
     Sync,
     /// `POST /_rpc`
@@ -343,7 +344,9 @@ impl Route {
                     .flag("durable", *durable),
             ),
             Route::Clear { by } => (Method::Post, Target::new("/_clear").by(by)),
-            Route::Snapshot => post("/_ss"),
+            Route::Snapshot { history } => {
+                (Method::Post, Target::new("/_ss").number("history", history.map(i64::from)))
+            }
             Route::Sync => post("/_sync"),
             Route::Rpc { by, path } => {
                 (Method::Post, Target::new("/_rpc").by(by).with("path", Some(path.to_string())))
@@ -421,6 +424,12 @@ fn wrong_method(path: &str, allowed: &str) -> Refusal {
     Refusal::new("method_not_allowed", format!("{path} takes {allowed}, no other method"))
 }
 
+/// A number of versions to be kept.
+fn versions(number: i64) -> Result<u32, Refusal> {
+    u32::try_from(number)
+        .map_err(|_| Refusal::bad(format!("history={number}: a number of versions from 0 wanted")))
+}
+
 fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Result<Route, Refusal> {
     let Some((_, posted)) = CALLS.iter().find(|call| call.0 == name) else {
         let names: Vec<&str> = CALLS.iter().map(|call| call.0).collect();
@@ -448,7 +457,7 @@ fn call(method: Method, name: &str, query: &Query<'_>, by: Option<TegaId>) -> Re
             Route::Rollback { by, root: root()?, back_to: needed("backto")?, durable: query.flag("durable")? }
         }
         "_clear" => Route::Clear { by },
-        "_ss" => Route::Snapshot,
+        "_ss" => Route::Snapshot { history: query.number("history")?.map(versions).transpose()? },
         "_sync" => Route::Sync,
         "_rpc" => {
             let path = Path::parse(query.needed("path")?)?;

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write as _};
 
 use super::fault::Fault;
 use super::flags::Flag;
+use super::flash::{self, Flash};
 use super::link;
 use super::parse::Typed;
 use super::remote::Remote;
@@ -48,7 +49,24 @@ pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 
 /// `tega status`
 pub(super) fn status(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
-    let status = Remote::new(typed)?.ask_json(&Route::Status)?;
+    let size = flash::size(typed)?;
+    if size.is_some() && !typed.has(Flag::Flash) {
+        return Err(Fault::usage("--flash-size is about what --flash tells"));
+    }
+    let mut remote = Remote::new(typed)?;
+    let status = remote.ask_json(&Route::Status)?;
+    if typed.has(Flag::Flash) {
+        let flash = Flash::of(&status, size).ok_or_else(|| {
+            Fault::error(format!(
+                "{}: this server has no disk to write to, or may not tell you",
+                remote.target()
+            ))
+        })?;
+        return match typed.has(Flag::Json) {
+            true => out.value(Form::Json, &Path::TOP, &flash.value()),
+            false => out.text(&flash.text()),
+        };
+    }
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &status);
     }
@@ -57,7 +75,8 @@ pub(super) fn status(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
 
 /// `tega snapshot`
 pub(super) fn snapshot(typed: &Typed) -> Result<(), Fault> {
-    Remote::new(typed)?.send_once(&Route::Snapshot, None).map(drop)
+    let history = typed.number(Flag::History)?;
+    Remote::new(typed)?.send_once(&Route::Snapshot { history }, None).map(drop)
 }
 
 /// `tega clear`

@@ -61,6 +61,8 @@ pub enum Flag {
     Fresh,
     Replaced,
     Watch,
+    Flash,
+    FlashSize,
     Force,
     Data,
     Repair,
@@ -210,6 +212,13 @@ pub const FLAGS: &[FlagRow] = &[
         "force",
         "although the old home isn't linked (what it committed since is set aside) or the new never was",
     ),
+    on(Flag::Flash, "flash", "what was written to the disk since the start, and what that costs the flash"),
+    with(
+        Flag::FlashSize,
+        "flash-size",
+        "SIZE",
+        "the flash that wears, such as 16M; default: the size of the file system with the data",
+    ),
     with(Flag::Data, "data", "DIR", "the data directory: ./var on a PC, /etc/tega/data on OpenWrt"),
     on(Flag::Repair, "repair", "cut a damaged log to its good part; the original is kept beside it"),
     with(
@@ -225,7 +234,7 @@ pub const FLAGS: &[FlagRow] = &[
     ),
     with(Flag::Socket, "socket", "PATH", "the local socket (mode 0600), or none"),
     with(Flag::Listen, "listen", "ADDR:PORT", "where to listen; repeatable; port 0: any; or none"),
-    with(Flag::History, "history", "N", "versions of a root that are kept (10)"),
+    with(Flag::History, "history", "N", "versions of a root that are kept (serve: 10)"),
     with(
         Flag::Durability,
         "durability",

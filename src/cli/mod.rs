@@ -26,6 +26,7 @@ mod data;
 mod demo;
 pub mod fault;
 pub mod flags;
+mod flash;
 mod fleet;
 mod legacy;
 mod link;

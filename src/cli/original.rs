@@ -96,7 +96,7 @@ impl Cli<'_> {
             "begin" | "cand" | "cancel" | "commit" => self.transaction(word),
             "rollback" => self.rollback(rest),
             "clear" => self.change(&Route::Clear { by: self.remote.by.clone() }, None),
-            "ss" => self.change(&Route::Snapshot, None),
+            "ss" => self.change(&Route::Snapshot { history: None }, None),
             "sync" => self.change(&Route::Sync, None),
             "sub" | "subr" | "unsub" | "unsubr" => self.subscribe(word, rest),
             "pub" => self.publish(rest, more),

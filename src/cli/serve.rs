@@ -95,7 +95,8 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
         id,
         listen: listens(typed, openwrt)?,
         socket,
-        store: store::Options { history, durability, durability_of, role, ..store::Options::default() },
+        store: store::Options { history, durability, durability_of, role, ..store::Options::default() }
+            .within(crate::system::memory()),
         global,
         presence_grace: match typed.number(Flag::PresenceGrace)? {
             None => link::PRESENCE_GRACE,

@@ -70,8 +70,8 @@ pub const VERBS: &[VerbRow] = &[
         HOME,
         HOME_MORE,
     ),
-    verb(Verb::Status, "status", "", (0, 0), "how the server is", TABLE, ""),
-    verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", REMOTE, ""),
+    verb(Verb::Status, "status", "", (0, 0), "how the server is", STATUS, STATUS_MORE),
+    verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", SNAPSHOT, SNAPSHOT_MORE),
     verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
     verb(Verb::Export, "export", "[PATH]", (0, 1), "print a tree so that import reads it", EXPORT, ""),
     verb(
@@ -251,6 +251,14 @@ const SUB: &[Flag] = &[
 const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const STATUS: &[Flag] =
+    &[Flag::Flash, Flag::FlashSize, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const STATUS_MORE: &str = "With --flash: what the server has written to its disk since it started, by cause, and what that costs the\n\
+flash. Written bytes, blocks and syncs are counted; a day's share is told after an hour, and what becomes of it on\n\
+the flash is an estimate, since the file system doesn't tell.";
+const SNAPSHOT: &[Flag] = &[Flag::History, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const SNAPSHOT_MORE: &str = "With --history N all but the last N versions of each root beside the present one are forgotten before, for\n\
+good. That makes room on a full disk, where deletions and this are all that is taken.";
 const FLEET: &[Flag] =
     &[Flag::Watch, Flag::Timeout, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const FLEET_MORE: &str = "One line for each link: who is at the other end, whether it's up and since when (down: since when it's\n\

@@ -17,8 +17,9 @@ use crate::http::{Context, UciAsk, UciDone};
 use crate::hub::{End, Hub};
 use crate::link::{self, Links};
 use crate::openwrt::bridge::{Ask, Asker};
-use crate::session;
+use crate::session::{self, Counted};
 use crate::store::{Health, Store};
+use crate::system::Budget;
 use crate::token::Tokens;
 
 /// What the network serves, and on what.
@@ -84,9 +85,13 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     Ok(Net { stopper, threads: handles, ended })
 }
 
+/// The stack of a network thread: nothing recurses deeper than a tree may be.
+const STACK: usize = 1 << 20;
+
 fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name(format!("net-{number}"))
+        .stack_size(STACK)
         .spawn(work)
         .map_err(|error| StartError::new(format!("can't start a network thread: {error}")))
 }
@@ -102,9 +107,9 @@ async fn serve(
     let probe = door.clone();
     let (store, hub) = (context.store.clone(), context.hub.clone());
     context.door = Some(Arc::new(move || probe.status()));
-    let (sessions, called) = (hub.clone(), links.clone());
+    let (sessions, called, memory) = (hub.clone(), links.clone(), door.memory());
     let tega = Tega::new(context, move |upgraded| {
-        websocket(upgraded, sessions.clone(), store.clone(), called.clone())
+        websocket(upgraded, sessions.clone(), store.clone(), called.clone(), memory.clone())
     });
     let uplink = {
         let (links, stop) = (links.clone(), stop.clone());
@@ -133,15 +138,17 @@ fn bridge(asker: &Asker, ask: UciAsk, done: UciDone) {
     asker.ask(Ask { verb, packages, secrets, by, opened }, done);
 }
 
-fn websocket(upgraded: Upgraded, hub: Hub, store: Store, links: Links) -> Serving {
+fn websocket(upgraded: Upgraded, hub: Hub, store: Store, links: Links, memory: Budget) -> Serving {
     Box::pin(async move {
         let Upgraded { purpose, stream, leftover, peer, access } = upgraded;
         if purpose == Purpose::Link {
             return links.serve(stream, leftover, peer.to_string(), access).await;
         }
         let config = Some(session::config());
+        let stream = Counted::new(stream, &leftover, memory.clone());
         let socket = WebSocketStream::from_partially_read(stream, leftover, Role::Server, config).await;
-        session::serve(socket, &hub, &store, peer.to_string(), access, session::Limits::default()).await;
+        let limits = session::Limits { memory, ..session::Limits::default() };
+        session::serve(socket, &hub, &store, peer.to_string(), access, limits).await;
     })
 }
 

@@ -264,6 +264,10 @@ impl Connection {
             return Err(Next::Refuse(Reply::refusal(&crowded())));
         }
         self.deadline.set_at(begun + self.transfer_time(so_far));
+        // In steps, where a buffer that grows by itself would double: what is counted is what is taken.
+        if self.buffer.capacity() - self.buffer.len() < READ {
+            self.buffer.reserve_exact((self.buffer.len() / 4).max(2 * READ));
+        }
         match self.fill(false).await {
             Fill::Some => Ok(()),
             Fill::End => Err(Next::End),
@@ -364,7 +368,7 @@ impl Connection {
                 Err(reply) => Turn::Refuse(reply),
             };
         }
-        let (sender, waiting) = answer();
+        let (sender, waiting) = answer(self.ticket.guests().memory());
         services.request(&request, sender);
         Turn::Answer(waiting)
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use futures_util::task::AtomicWaker;
 
 use super::limits::Limits;
+use crate::system::Budget;
 
 const STAY: u8 = 0;
 const LEAVE: u8 = 1;
@@ -92,7 +93,7 @@ pub struct Guests {
     per_address: usize,
     stream_limit: usize,
     streams: AtomicUsize,
-    memory: AtomicUsize,
+    memory: Budget,
     accepted: AtomicU32,
     refused: AtomicU32,
     evicted: AtomicU32,
@@ -155,7 +156,7 @@ impl Guests {
             per_address: limits.per_address,
             stream_limit: limits.streams,
             streams: AtomicUsize::new(0),
-            memory: AtomicUsize::new(limits.memory),
+            memory: Budget::new(limits.memory),
             accepted: AtomicU32::new(0),
             refused: AtomicU32::new(0),
             evicted: AtomicU32::new(0),
@@ -164,6 +165,11 @@ impl Guests {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What bodies and answers may take, for others who hold such.
+    pub fn memory(&self) -> Budget {
+        self.memory.clone()
     }
 
     /// Lets a connection in. `address` is `None` where it isn't counted. At the limit the one that idles longest is
@@ -313,15 +319,14 @@ impl Loan {
     /// Has at least so many bytes. False: there aren't so many.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
-        let take = |left: usize| left.checked_sub(more);
-        let taken = self.guests.memory.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok();
+        let taken = self.guests.memory.take(more);
         self.bytes += if taken { more } else { 0 };
         taken
     }
 
     /// Gives everything back.
     pub fn clear(&mut self) {
-        self.guests.memory.fetch_add(std::mem::take(&mut self.bytes), Ordering::AcqRel);
+        self.guests.memory.give(std::mem::take(&mut self.bytes));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::system::{descriptors, ram_kib};
+use crate::system::{descriptors, memory};
 
 /// The longest body of a request: as much as a value's text may have.
 pub const MAX_BODY: usize = crate::value::MAX_TEXT;
@@ -49,7 +49,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits for a machine with so many descriptors for this process and so many bytes of RAM.
+    /// The limits for a machine with so many descriptors for this process and so many bytes of memory.
     pub fn of(descriptors: u64, ram: u64) -> Limits {
         let by_descriptors = descriptors.saturating_sub(RESERVED).max(8);
         let by_ram = ram / 8 / PER_CONNECTION;
@@ -76,8 +76,7 @@ impl Limits {
 
     /// The limits for this machine. Raises the limit of descriptors as far as may be.
     pub fn detect() -> Limits {
-        const UNKNOWN_RAM: u64 = 64 << 20;
-        Limits::of(descriptors(), ram_kib().and_then(|kib| kib.checked_mul(1024)).unwrap_or(UNKNOWN_RAM))
+        Limits::of(descriptors(), memory())
     }
 }
 

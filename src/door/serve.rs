@@ -24,6 +24,7 @@ use crate::api::error::Refusal;
 use crate::http::reply::Framing;
 use crate::http::{Peer, Reply};
 use crate::path::Key;
+use crate::system::Budget;
 use crate::token::Tokens;
 use crate::value::Value;
 
@@ -85,6 +86,11 @@ impl Door {
     pub fn with_tokens(self, tokens: Tokens) -> Door {
         let gate = Arc::new(Gate::new(tokens, self.limits.wrong_token));
         Door { gate, ..self }
+    }
+
+    /// The memory for what waits, which WebSockets share.
+    pub fn memory(&self) -> Budget {
+        self.guests.memory()
     }
 
     /// Who showed no token, or a wrong one.

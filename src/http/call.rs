@@ -48,12 +48,15 @@ pub(super) fn handle(
             });
         }
         Route::Clear { by } => context.store.clear(by, move |outcome| done(plain(outcome))),
-        Route::Snapshot => context.store.compact(move |outcome| {
-            done(match outcome {
-                Ok(()) => Reply::empty(200),
-                Err(error) => Reply::refusal(&error.into()),
+        Route::Snapshot { history } => {
+            let history = history.map(|history| usize::try_from(history).unwrap_or(usize::MAX));
+            context.store.compact(history, move |outcome| {
+                done(match outcome {
+                    Ok(()) => Reply::empty(200),
+                    Err(error) => Reply::refusal(&error.into()),
+                });
             });
-        }),
+        }
         Route::Sync if context.hub.sync() => done(Reply::empty(200)),
         Route::Sync => {
             let message = "this server has no global to sync with; it was started without --global";

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Context, Reply};
 use crate::hub::LinkInfo;
-use crate::store::Health;
+use crate::store::{Amount, Health, Written};
 use crate::system::resident_kib;
 use crate::value::Value;
 
@@ -123,10 +123,43 @@ fn store(context: &Context, page: &mut Page) {
         );
         let help = "Compactions of the log since the start.";
         page.one(("log_compactions_total", "counter", help), log.compactions);
+        written(&log.written, page);
+    }
+    if let Some(room) = context.store.room() {
+        page.one(("disk_bytes", "gauge", "Size of the file system with the data."), room.total);
+        page.one(("disk_free_bytes", "gauge", "What of it can still be written."), room.free);
     }
     page.family(("root_version", "gauge", "The version of a root."));
     for (root, version, _) in status.roots.iter().take(MAX_ROOTS) {
         page.sample("root_version", &[("root", root)], version.0);
+    }
+}
+
+/// What was written to the disk, by cause.
+fn written(written: &Written, page: &mut Page) {
+    let causes =
+        [("commits", written.commits), ("compactions", written.compactions), ("reserves", written.reserves)];
+    let families: [(Family, fn(&Amount) -> u64); 3] = [
+        (("disk_written_bytes_total", "counter", "Bytes written to the data directory."), |amount| {
+            amount.bytes
+        }),
+        (
+            (
+                "disk_written_blocks_total",
+                "counter",
+                "Blocks of 4 KiB that these lie in, once for each sync.",
+            ),
+            |amount| amount.blocks,
+        ),
+        (("disk_syncs_total", "counter", "Syncs of files that had something to write."), |amount| {
+            amount.syncs
+        }),
+    ];
+    for (family, of) in families {
+        page.family(family);
+        for (cause, amount) in &causes {
+            page.sample(family.0, &[("cause", cause)], of(amount));
+        }
     }
 }
 

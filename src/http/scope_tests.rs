@@ -99,7 +99,9 @@ fn row(route: &Route) -> (&'static str, u16) {
         Route::Begin { .. } => ("----x--x", 200),
         Route::Candidate { .. } | Route::Cancel { .. } | Route::Commit { .. } => ("----x--x", 200),
         Route::Rollback { .. } => ("----x--x", 200),
-        Route::Clear { .. } | Route::Snapshot | Route::Reload | Route::Home { .. } => ("-------x", 200),
+        Route::Clear { .. } | Route::Snapshot { .. } | Route::Reload | Route::Home { .. } => {
+            ("-------x", 200)
+        }
         Route::Sync => ("-------x", 404),
         Route::Rpc { .. } => ("-----x-x", 503),
         Route::Roots | Route::Old => ("-xxx---x", 200),
@@ -126,7 +128,7 @@ fn samples(txid: &str) -> Vec<Route> {
         Route::Commit { txid, durable: false },
         Route::Rollback { by: by.clone(), root: root(), back_to: 0, durable: false },
         Route::Clear { by: by.clone() },
-        Route::Snapshot,
+        Route::Snapshot { history: None },
         Route::Sync,
         Route::Rpc { by, path: path("a.f") },
         Route::Roots,

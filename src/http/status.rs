@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::info::{by_name, count, id, object, or_null, roots};
 use super::{Context, Reply, links};
 use crate::hub::HubStatus;
-use crate::store::{Health, Status};
+use crate::store::{Amount, Health, Room, Status, Written};
 use crate::system::resident_kib;
 use crate::token::Access;
 use crate::value::Value;
@@ -22,6 +22,7 @@ pub(super) fn status(context: &Context) -> Reply {
         ("uptime_s", seconds(context.started.elapsed())),
         ("rss_kb", or_null(resident_kib(None), Value::from)),
         ("store", store_status(&context.store.status())),
+        ("disk", or_null(context.store.room(), disk)),
         ("hub", hub_status(&context.hub.status())),
         ("door", or_null(context.door.as_ref(), |probe| probe())),
         ("global", or_null(context.hub.global().as_ref(), links::global)),
@@ -77,6 +78,7 @@ fn store_status(status: &Status) -> Value {
             ("bytes", Value::from(log.bytes)),
             ("durable", Value::from(log.durable)),
             ("compactions", Value::from(i64::from(log.compactions))),
+            ("written", written(&log.written)),
         ])
     });
     object([
@@ -95,6 +97,27 @@ fn store_status(status: &Status) -> Value {
         ),
         ("roots", by_name(roots)),
     ])
+}
+
+/// What was written to the disk since the start, by cause.
+fn written(written: &Written) -> Value {
+    let amount = |amount: Amount| {
+        object([
+            ("bytes", Value::from(amount.bytes)),
+            ("blocks", Value::from(amount.blocks)),
+            ("syncs", Value::from(amount.syncs)),
+        ])
+    };
+    object([
+        ("commits", amount(written.commits)),
+        ("compactions", amount(written.compactions)),
+        ("reserves", amount(written.reserves)),
+        ("directory_syncs", Value::from(written.directory_syncs)),
+    ])
+}
+
+fn disk(room: Room) -> Value {
+    object([("bytes", Value::from(room.total)), ("free", Value::from(room.free))])
 }
 
 fn hub_status(status: &HubStatus) -> Value {

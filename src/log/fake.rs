@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Medium;
+use super::{Medium, Room};
 
 /// What reaches the disk together, or not at all.
 pub(crate) const BLOCK: usize = 512;
@@ -354,7 +354,7 @@ impl Medium for Disk {
         })
     }
 
-    fn reserve(&mut self, name: &str, len: u64) -> io::Result<()> {
+    fn reserve(&mut self, name: &str, len: u64) -> io::Result<u64> {
         self.remove(name)?;
         self.change(Op::Reserve, |state, _| {
             let len = len as usize;
@@ -364,7 +364,14 @@ impl Medium for Disk {
             let inode = state.create(name);
             state.files.insert(inode, File::durable(vec![0; len]));
             Ok(())
-        })
+        })?;
+        Ok(0)
+    }
+
+    fn room(&self) -> Option<Room> {
+        let state = self.state();
+        let (total, used) = (state.capacity?, state.used());
+        Some(Room { total: total as u64, free: total.saturating_sub(used) as u64 })
     }
 
     fn share(&self) -> Box<dyn Medium> {

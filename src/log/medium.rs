@@ -32,12 +32,38 @@ pub trait Medium: Send {
     fn remove(&mut self, name: &str) -> io::Result<()>;
     /// Returns once every name is on the disk.
     fn sync_dir(&mut self) -> io::Result<()>;
-    /// Makes a file that takes `len` bytes of the disk for good, or none at all.
-    fn reserve(&mut self, name: &str, len: u64) -> io::Result<()>;
+    /// Makes a file that takes `len` bytes of the disk for good, or none at all; gives how many of them had to be written
+    /// for it.
+    fn reserve(&mut self, name: &str, len: u64) -> io::Result<u64>;
+    /// The room on the disk, where that can be told.
+    fn room(&self) -> Option<Room>;
     /// Another handle on the same files, for another thread.
     fn share(&self) -> Box<dyn Medium>;
     /// A file's name as messages show it.
     fn show(&self, name: &str) -> String;
+}
+
+/// The room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of it.
+    pub total: u64,
+    /// What this process may still write.
+    pub free: u64,
+}
+
+impl Room {
+    /// The room where this path is.
+    pub fn at(path: &Path) -> Option<Room> {
+        Some(Room::of(&rustix::fs::statvfs(path).ok()?))
+    }
+
+    fn of(found: &rustix::fs::StatVfs) -> Room {
+        // Some file systems keep a part for root.
+        let free = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Room { total: bytes(found.f_blocks), free: bytes(free) }
+    }
 }
 
 const LOCK: &str = "lock";
@@ -140,7 +166,7 @@ impl Medium for Directory {
         sync_dir(&self.held.dir)
     }
 
-    fn reserve(&mut self, name: &str, len: u64) -> io::Result<()> {
+    fn reserve(&mut self, name: &str, len: u64) -> io::Result<u64> {
         self.remove(name)?;
         let result = self.file(name, true).and_then(|file| occupy(file, len));
         self.forget(name);
@@ -148,6 +174,10 @@ impl Medium for Directory {
             self.remove(name)?;
         }
         result
+    }
+
+    fn room(&self) -> Option<Room> {
+        Some(Room::of(&rustix::fs::fstatvfs(&self.held.dir).ok()?))
     }
 
     fn share(&self) -> Box<dyn Medium> {
@@ -222,11 +252,11 @@ fn lock(dir: &Path) -> Result<File, LogError> {
     Ok(file)
 }
 
-/// Makes an empty file take `len` bytes of the disk.
-fn occupy(file: &mut File, len: u64) -> io::Result<()> {
+/// Makes an empty file take `len` bytes of the disk, and gives how many had to be written for it.
+fn occupy(file: &mut File, len: u64) -> io::Result<u64> {
     match fallocate(&*file, FallocateFlags::empty(), 0, len) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-        result => return result.map_err(io::Error::from),
+        result => return result.map(|()| 0).map_err(io::Error::from),
     }
     // The flash filesystems of routers compress, and zeros would take no room there: write noise.
     let mut block = [0; 4096];
@@ -244,5 +274,6 @@ fn occupy(file: &mut File, len: u64) -> io::Result<()> {
         left -= now as u64;
     }
     // A write may be answered before it has its place on the disk.
-    file.sync_data()
+    file.sync_data()?;
+    Ok(len)
 }

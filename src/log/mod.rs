@@ -52,7 +52,11 @@
 //!
 //! Compacting needs room, which is what a full disk hasn't got. So a file `reserve` holds some from the start, as
 //! much as the last compacted log and a quarter more (64 KiB at least, 16 MiB at most), and gives it up only to
-//! `log.new`.
+//! `log.new`. It is made anew only where it doesn't fit any more: where a file system can't set room apart without
+//! writing, each time wears out the flash.
+//!
+//! A second file, `spare`, holds 16 KiB for records that say that something is gone ([`Log::append_spare`]): whoever
+//! wants to make room on a full disk must be able to say so.
 //!
 //! ## What it isn't
 //!
@@ -65,6 +69,7 @@ mod error;
 pub(crate) mod fake;
 mod frame;
 mod medium;
+mod meter;
 mod repair;
 mod scan;
 #[cfg(test)]
@@ -78,11 +83,13 @@ use std::sync::{Arc, Weak};
 pub use compaction::{Compacted, Compaction};
 pub use error::{AppendError, CompactionError, LogError, RecordError};
 pub use frame::{Group, Mark};
-pub use medium::{Directory, Medium};
+pub use medium::{Directory, Medium, Room};
+pub use meter::{Amount, BLOCK, Written};
 pub use repair::{Dumped, Repair, dump, repair};
 
 use compaction::Draft;
 use error::is_full;
+use meter::{Metered, Tally};
 use repair::survey_file;
 use scan::{Survey, Verdict};
 
@@ -95,6 +102,10 @@ pub const MAX_RECORD: usize = 16 << 20;
 const LOG: &str = "log";
 const NEW: &str = "log.new";
 const RESERVE: &str = "reserve";
+const SPARE: &str = "spare";
+
+/// The room that [`Log::append_spare`] has on a full disk: hundreds of records that say that something is gone.
+pub const SPARE_LEN: u64 = 16 << 10;
 
 /// The payload of a log's first line, and how that of every format begins.
 const FORMAT: &str = r#"{"tega":"log","format":1}"#;
@@ -125,6 +136,7 @@ pub struct Log {
     closed: Option<String>,
     /// Alive as long as a compaction is.
     compaction: Weak<()>,
+    tally: Tally,
 }
 
 /// What [`Log::open`] found.
@@ -163,9 +175,11 @@ impl Log {
     /// A torn tail is cut. Damage to what was durable is refused, and so is a record that `each` refuses; then
     /// the log stays as it is. When this returns, all that `each` was given is durable.
     pub fn open(
-        mut medium: Box<dyn Medium>,
+        medium: Box<dyn Medium>,
         each: &mut dyn FnMut(Offset, &str) -> Result<(), String>,
     ) -> Result<(Log, Recovery), LogError> {
+        let (medium, tally) = Metered::new(medium);
+        let mut medium: Box<dyn Medium> = Box::new(medium);
         let file = medium.show(LOG);
         let failed = |source| LogError::Io { doing: format!("opening {file}"), source };
         let mut created = false;
@@ -190,7 +204,8 @@ impl Log {
         }
         settle(&mut *medium, good, size).map_err(failed)?;
         let closed = None;
-        let log = Log { medium, end: good, durable: good, records, sealed, closed, compaction: Weak::new() };
+        let compaction = Weak::new();
+        let log = Log { medium, end: good, durable: good, records, sealed, closed, compaction, tally };
         Ok((log, Recovery { records, created, sealed: sealed && cut_bytes == 0, cut_at, cut_bytes }))
     }
 
@@ -206,6 +221,40 @@ impl Log {
         self.records += group.records();
         self.sealed = false;
         Ok(())
+    }
+
+    /// As [`Log::append`], for records that say that something is gone: on a full disk the spare makes room for them, as
+    /// long as there is one and they fit into it.
+    pub fn append_spare(&mut self, group: &mut Group) -> Result<(), AppendError> {
+        let full = match self.append(group) {
+            Err(AppendError::NoSpace(error)) => error,
+            result => return result,
+        };
+        let fits = group.len() as u64 <= SPARE_LEN;
+        if !fits || !matches!(self.medium.size(SPARE), Ok(Some(_))) || self.medium.remove(SPARE).is_err() {
+            return Err(AppendError::NoSpace(full));
+        }
+        self.append(group)
+    }
+
+    /// Whether there is room again on a disk that was full: beyond what is set apart, which is complete again then. If so
+    /// the log is sealed.
+    pub fn recover(&mut self) -> Result<bool, AppendError> {
+        self.check_open()?;
+        // One that has room for a few bytes would be full again with the next commit.
+        let full = |medium: &dyn Medium| medium.room().is_some_and(|room| room.free < SPARE_LEN);
+        if full(&*self.medium) || !set_apart(&mut *self.medium, None, self.end) || full(&*self.medium) {
+            return Ok(false);
+        }
+        match self.seal() {
+            Err(AppendError::NoSpace(_)) => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    /// What was written to the directory since it was opened.
+    pub fn written(&self) -> Written {
+        meter::read(&self.tally)
     }
 
     /// Returns once everything that was appended is on the disk.
@@ -299,8 +348,8 @@ impl Log {
         self.records = draft.records;
         self.sealed = true;
         drop(draft);
-        // Without a reserve the log works as well, until the disk is full.
-        let _ = self.medium.reserve(RESERVE, reserve_for(self.end));
+        // Without what is set apart the log works as well, until the disk is full.
+        set_apart(&mut *self.medium, Some(reserve_for(self.end)), self.end);
         Ok(compacted)
     }
 
@@ -377,11 +426,37 @@ fn settle(medium: &mut dyn Medium, good: u64, size: u64) -> io::Result<()> {
     }
     medium.sync(LOG)?;
     medium.sync_dir()?;
-    if medium.size(RESERVE)?.is_none() {
-        // Without a reserve the log works as well, until the disk is full.
-        let _ = medium.reserve(RESERVE, reserve_for(good));
-    }
+    // Without what is set apart the log works as well, until the disk is full.
+    set_apart(medium, None, good);
     Ok(())
+}
+
+/// Sets room apart for the next compaction, so many bytes where there is none or too little or far too much, and the
+/// spare. False: there isn't enough for both.
+fn set_apart(medium: &mut dyn Medium, wanted: Option<u64>, len: u64) -> bool {
+    let mut hold = |name, wanted: Option<u64>, make: u64| {
+        let size = medium.size(name).ok().flatten();
+        let fits = |size| wanted.is_none_or(|wanted| size >= wanted && size / 4 <= wanted);
+        if size.is_some_and(fits) {
+            return true;
+        }
+        // Where there is no room to begin with, trying might write all the same.
+        let more = make.saturating_sub(size.unwrap_or(0));
+        if medium.room().is_some_and(|room| room.free < more) {
+            return false;
+        }
+        if medium.reserve(name, make).is_ok() {
+            return true;
+        }
+        // Less is better than nothing.
+        if let Some(size) = size {
+            let _ = medium.reserve(name, size);
+        }
+        false
+    };
+    // What says that something is gone first: a log that is rid of it needs less of the other.
+    let spare = hold(SPARE, Some(SPARE_LEN), SPARE_LEN);
+    hold(RESERVE, wanted, wanted.unwrap_or_else(|| reserve_for(len))) && spare
 }
 
 /// The room that the next compaction will need if the data grow a little.

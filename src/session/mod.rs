@@ -26,7 +26,8 @@
 //! **Bounds.** While [`Limits::open`] requests wait, or the socket doesn't take what is to be sent, nothing more is
 //! read: the client feels it as a full socket, not as an error. What isn't asked for (notifications, messages, calls) has
 //! a bounded queue, and a session that lets it overflow is closed with 4008 `lagging`, and may come back and resume. A
-//! peer that is silent for three pings is dead. The first frame is a SESSION, within 10 s.
+//! Long answers that wait and long messages that come in pieces take of a memory that all connections share; a session
+//! for which there is none left is closed with 1013. A peer that is silent for three pings is dead. The first frame is a SESSION, within 10 s.
 //!
 //! **How it fails.** A request that can't be done is answered with `{"error":…}` under its seq, in both dialects. A
 //! frame that can't be read has no seq: the original's dialect has nothing to say it with, so the session is closed with
@@ -38,6 +39,7 @@
 //! that `legacy` knows.
 
 mod ask;
+mod counted;
 mod legacy;
 mod live;
 mod machine;
@@ -47,15 +49,20 @@ use std::time::Duration;
 
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+pub use counted::Counted;
 pub use socket::serve;
 
+use crate::system::Budget;
+
 /// What one session may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests that wait for their answer; beyond it, reading stops.
     pub open: usize,
     /// Bytes of what it didn't ask for, waiting to be sent; beyond it, it's closed as lagging.
     pub outbox: usize,
+    /// For answers that wait and messages that come in pieces, shared with whoever else holds such.
+    pub memory: Budget,
     /// How long the first frame may take.
     pub first_frame: Duration,
     /// How often a silent peer is pinged; after three unanswered ones it's dead.
@@ -69,6 +76,7 @@ impl Default for Limits {
         Limits {
             open: 1_024,
             outbox: 256 << 10,
+            memory: Budget::new(usize::MAX),
             first_frame: Duration::from_secs(10),
             ping: Duration::from_secs(30),
             closing: Duration::from_secs(5),

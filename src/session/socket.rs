@@ -17,6 +17,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 
 use super::Limits;
 use super::ask::Large;
+use super::counted::{Counted, Share};
 use super::machine::{Machine, Step, end_when_revoked};
 use crate::hub::{End, Frame, Hub, Outbox};
 use crate::store::Store;
@@ -27,7 +28,7 @@ const SHARE: usize = 64;
 
 /// A longer frame is sent in fragments of this size where the peer can put them together, so that one long answer
 /// doesn't leave a long buffer behind.
-const FRAGMENT: usize = 64 << 10;
+const FRAGMENT: usize = 16 << 10;
 
 /// Pings that may stay unanswered.
 const MISSED_PINGS: u8 = 3;
@@ -39,7 +40,7 @@ const MAX_REASON: usize = 123;
 /// the address that people are shown, `access` what they may do; it's closed with 4001 when that ends. Dropping the
 /// future ends the session as well.
 pub async fn serve<S>(
-    ws: WebSocketStream<S>,
+    ws: WebSocketStream<Counted<S>>,
     hub: &Hub,
     store: &Store,
     peer: String,
@@ -50,13 +51,16 @@ pub async fn serve<S>(
 {
     let outbox = Arc::new(Outbox::new(limits.outbox));
     let _alarm = end_when_revoked(&access, &outbox);
+    let first_frame = limits.first_frame;
     let mut socket = Socket {
+        answers: Share::new(limits.memory.clone()),
         ws,
         machine: Machine::new(hub.clone(), store.clone(), peer, access.clone(), outbox.clone()),
         outbox,
         limits,
         queue: VecDeque::new(),
         unasked: 0,
+        own: 0,
         fresh: Vec::new(),
         partial: None,
         large: None,
@@ -65,13 +69,15 @@ pub async fn serve<S>(
         ended: false,
         heard: false,
         silent: 0,
-        timer: Timer::after(limits.first_frame),
+        timer: Timer::after(first_frame),
     };
     poll_fn(|cx| socket.poll(cx)).await;
 }
 
 struct Socket<S> {
-    ws: WebSocketStream<S>,
+    ws: WebSocketStream<Counted<S>>,
+    /// The memory of answers that wait.
+    answers: Share,
     machine: Machine,
     outbox: Arc<Outbox>,
     limits: Limits,
@@ -79,12 +85,14 @@ struct Socket<S> {
     queue: VecDeque<Frame>,
     /// Bytes in `queue` of notifications and messages, which the peer didn't ask for one by one.
     unasked: usize,
+    /// Bytes of answers that came into `queue` since it was empty.
+    own: usize,
     /// Where frames are collected before they are queued; kept for its memory.
     fresh: Vec<Frame>,
     /// A frame that is being sent in fragments: what is left of it.
     partial: Option<Bytes>,
     /// The read that runs elsewhere; nothing more is read from the peer until it's done.
-    large: Option<Pin<Box<dyn Future<Output = Option<String>> + Send>>>,
+    large: Option<Pin<Box<dyn Future<Output = Option<Option<(String, Share)>>> + Send>>>,
     /// The watch may have events.
     poked: bool,
     /// A close frame was sent.
@@ -96,6 +104,19 @@ struct Socket<S> {
     /// Pings since something came.
     silent: u8,
     timer: Timer,
+}
+
+/// A text that many send.
+struct SharedText(Arc<str>);
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+fn crowded() -> End {
+    End { code: 1013, reason: "the server has no memory for this now; try again later".into() }
 }
 
 /// The session is over: the stream is of no more use.
@@ -149,6 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             let message = match Pin::new(&mut self.ws).poll_next(cx) {
                 Poll::Pending => return Ok(true),
+                Poll::Ready(Some(Err(_))) if self.ws.get_ref().crowded => {
+                    self.ended = true;
+                    return self.close(cx, crowded()).map(|()| true);
+                }
                 Poll::Ready(None) => return Err(Over),
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(error))) => {
@@ -157,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
             };
             self.heard = true;
+            self.ws.get_mut().taken();
             let text = match message {
                 Message::Text(text) => text,
                 Message::Binary(_) => {
@@ -185,15 +211,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn run(&mut self, large: Large) {
-        self.large = Some(Box::pin(self.machine.heavy().call(move || large.run())));
+        let mut share = Share::new(self.limits.memory.clone());
+        self.large = Some(Box::pin(self.machine.heavy().call(move || {
+            let frame = large.run();
+            share.hold(frame.len()).then_some((frame, share))
+        })));
     }
 
     fn poll_large(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         let Some(large) = &mut self.large else { return Ok(()) };
         if let Poll::Ready(frame) = large.as_mut().poll(cx) {
             self.large = None;
-            let Some(frame) = frame else {
-                return self.close(cx, End { code: 1011, reason: "a read failed".into() });
+            let frame = match frame {
+                Some(Some((frame, _))) => frame,
+                Some(None) => return self.close(cx, crowded()),
+                None => return self.close(cx, End { code: 1011, reason: "a read failed".into() }),
             };
             self.fresh.push(Frame::Own(frame));
             self.enqueue(cx)?;
@@ -231,18 +263,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             return Ok(());
         }
         for frame in self.fresh.drain(..) {
-            if let Frame::Shared(text) = &frame {
-                self.unasked += text.len();
+            match &frame {
+                Frame::Shared(text) => self.unasked += text.len(),
+                Frame::Own(text) => self.own += text.len(),
             }
             self.queue.push_back(frame);
         }
-        self.send(cx).map(|_| ())
+        self.send(cx)?;
+        if self.answers.hold(self.own) {
+            return Ok(());
+        }
+        // They are what there is no memory for.
+        self.queue.clear();
+        self.close(cx, crowded())
     }
 
     /// Gives the stream what it takes. True: the queue is empty.
     fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
         loop {
             if self.queue.is_empty() && self.partial.is_none() {
+                // What the stream holds of them counts, until it's written.
+                if self.own > 0 && Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
+                    self.own = 0;
+                    self.answers.hold(0);
+                }
                 return Ok(true);
             }
             match Pin::new(&mut self.ws).poll_ready(cx) {
@@ -266,17 +310,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             return Some(Message::Frame(RawFrame::message(piece, OpCode::Data(Data::Continue), last)));
         }
-        let text = match self.queue.pop_front()? {
-            Frame::Own(text) => Utf8Bytes::from(text),
-            Frame::Shared(text) => {
-                self.unasked = self.unasked.saturating_sub(text.len());
-                Utf8Bytes::from(&*text)
-            }
-        };
-        if text.len() <= FRAGMENT || !self.machine.takes_fragments() {
-            return Some(Message::Text(text));
+        let frame = self.queue.pop_front()?;
+        if let Frame::Shared(text) = &frame {
+            self.unasked = self.unasked.saturating_sub(text.len());
         }
-        let mut bytes = Bytes::from(text);
+        if frame.as_str().len() <= FRAGMENT || !self.machine.takes_fragments() {
+            return Some(Message::Text(match frame {
+                Frame::Own(text) => Utf8Bytes::from(text),
+                Frame::Shared(text) => Utf8Bytes::from(&*text),
+            }));
+        }
+        let mut bytes = match frame {
+            Frame::Own(text) => Bytes::from(text),
+            // Not a copy: a long notification that many are slow to take is in memory once.
+            Frame::Shared(text) => Bytes::from_owner(SharedText(text)),
+        };
         let piece = bytes.split_to(FRAGMENT);
         self.partial = Some(bytes);
         Some(Message::Frame(RawFrame::message(piece, OpCode::Data(Data::Text), false)))

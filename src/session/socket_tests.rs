@@ -31,10 +31,15 @@ fn with_server<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Wor
                 let (stream, peer) = listener.accept().await.unwrap();
                 // As the door does: a small frame mustn't wait for the peer's acknowledgement of the one before.
                 stream.set_nodelay(true).unwrap();
-                let world = accepting.clone();
+                let (world, limits) = (accepting.clone(), limits.clone());
                 let session = async move {
                     // The handshake is the door's.
-                    let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
+                    let ws = WebSocketStream::from_raw_socket(
+                        Counted::new(stream, &[], limits.memory.clone()),
+                        Role::Server,
+                        Some(config()),
+                    )
+                    .await;
                     serve(ws, &world.hub, &world.store, peer.to_string(), Access::all(), limits).await;
                 };
                 if let Some(executor) = spawner.upgrade() {
@@ -156,6 +161,62 @@ fn a_long_answer_comes_in_fragments_that_a_client_puts_together() {
     });
 }
 
+/// Limits with so many bytes for what waits.
+fn short_of_memory(bytes: usize) -> Limits {
+    Limits { memory: Budget::new(bytes), closing: Duration::from_millis(50), ..Limits::default() }
+}
+
+#[test]
+fn answers_that_nobody_takes_have_no_more_memory_than_there_is() {
+    let limits = short_of_memory(500_000);
+    let budget = limits.memory.clone();
+    with_server(limits, |world, address| async move {
+        world.put("a.b", &format!("\"{}\"", "x".repeat(900_000)));
+        let mut deaf = Peer::new(address, "deaf").await;
+        // So that the system holds less for it.
+        rustix::net::sockopt::set_socket_recv_buffer_size(deaf.0.get_ref(), 4096).unwrap();
+        for n in 0..8 {
+            deaf.say(&format!("REQUEST {n} GET me a.b\n{{}}")).await;
+        }
+        let mut other = Peer::new(address, "other").await;
+        // It is told, if it listens after all, or cut off.
+        while world.hub.status().sessions > 1 {
+            other.ask("REQUEST 1 GET me None\n{}").await;
+        }
+        // What the one had is there for the other.
+        while !budget.take(500_000) {
+            other.ask("REQUEST 2 GET me None\n{}").await;
+        }
+    });
+}
+
+#[test]
+fn a_message_that_is_announced_has_no_more_memory_than_there_is() {
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+    let limits = short_of_memory(100_000);
+    let budget = limits.memory.clone();
+    with_server(limits, |_world, address| async move {
+        let mut other = Peer::new(address, "other").await;
+        // The head of a text frame, masked with zeros, of which nothing more comes.
+        let head = [&[0x81, 0xff][..], &90_000_u64.to_be_bytes(), &[0; 4]].concat();
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(&head).await.unwrap();
+        while budget.take(50_000) {
+            budget.give(50_000);
+            other.ask("REQUEST 1 GET me None\n{}").await;
+        }
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(&head).await.unwrap();
+        let mut close = [0; 4];
+        second.read_exact(&mut close).await.unwrap();
+        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1013));
+        drop((first, second));
+        while !budget.take(100_000) {
+            other.ask("REQUEST 2 GET me None\n{}").await;
+        }
+    });
+}
+
 #[test]
 fn what_is_no_text_of_this_grammar_closes_the_socket_with_a_code() {
     with_server(Limits::default(), |_world, address| async move {
@@ -216,7 +277,12 @@ fn a_session_can_be_served_on_any_thread() {
     smol::block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let ws = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
+        let ws = WebSocketStream::from_raw_socket(
+            Counted::new(stream, &[], Budget::new(usize::MAX)),
+            Role::Server,
+            Some(config()),
+        )
+        .await;
         send(&serve(ws, &world.hub, &world.store, "test".into(), Access::all(), Limits::default()));
     });
 }

@@ -8,6 +8,7 @@ use super::committer::{Committer, answer, refusal};
 use super::compact::Text;
 use super::event::Event;
 use super::follow::{follow, read};
+use super::footprint::Footprint;
 use super::judge::{Applied, Tip, end_session, judge};
 use super::options::Durability;
 use super::shared::{Followed, locked};
@@ -50,6 +51,10 @@ struct Batch {
     sync: bool,
     /// The group must be synced within this time.
     sync_within: Option<Duration>,
+    /// Something in the group is more than that something is gone.
+    adds: bool,
+    /// What it puts, as the footprint counts it.
+    weight: u64,
 }
 
 impl Committer {
@@ -57,7 +62,7 @@ impl Committer {
     pub(super) fn batch(&mut self) {
         match self.waiting.pop_front() {
             Some(Submission::Clear(by, done)) => return self.clear(by, done),
-            Some(Submission::Compact(done)) => return self.compact(done),
+            Some(Submission::Compact(history, done)) => return self.compact(history, done),
             Some(Submission::Install(snapshot, done)) => return self.install(snapshot, done),
             Some(Submission::Homes(homes, done)) => return self.set_homes(homes, done),
             Some(Submission::Flush(done)) => return self.flush(done),
@@ -82,6 +87,8 @@ impl Committer {
             role: Some(&shared.options.role),
         };
         let now = now_ms();
+        // What is kept now, without what this batch does.
+        let kept = self.state.clone();
         while let Some(submission) = self.waiting.pop_front() {
             match submission {
                 // A rollback looks at the history, where what this batch did isn't yet.
@@ -89,12 +96,32 @@ impl Committer {
                     if batch.applied.is_empty() || !is_rollback(&transaction) =>
                 {
                     let (health, group, synced) = (&self.health, &mut self.group, self.synced);
-                    let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
+                    let footprint = &mut self.footprint;
+                    let mut judging = Judging {
+                        shared: &shared,
+                        health,
+                        group,
+                        footprint,
+                        kept: &kept,
+                        batch,
+                        synced,
+                        now,
+                    };
                     judging.commit(&mut tip, transaction, done);
                 }
                 Submission::Follow(followed, done) => {
                     let (health, group, synced) = (&self.health, &mut self.group, self.synced);
-                    let mut judging = Judging { shared: &shared, health, group, batch, synced, now };
+                    let footprint = &mut self.footprint;
+                    let mut judging = Judging {
+                        shared: &shared,
+                        health,
+                        group,
+                        footprint,
+                        kept: &kept,
+                        batch,
+                        synced,
+                        now,
+                    };
                     judging.follow(&mut tip, followed, done);
                 }
                 Submission::EndSession(session, by) => {
@@ -127,7 +154,8 @@ impl Committer {
         let written = match &mut self.log {
             Some(log) => match self.group.is_empty() {
                 true => Ok(()),
-                false => log.append(&mut self.group),
+                false if batch.adds => log.append(&mut self.group),
+                false => log.append_spare(&mut self.group),
             }
             .and_then(|()| if batch.sync { log.sync() } else { Ok(()) }),
             None => Ok(()),
@@ -154,6 +182,9 @@ impl Committer {
         self.shared.requests().keep_pending(self.shared.options.requests);
         self.shared.overlay().keep();
         self.state = state;
+        if batch.judged.iter().any(|judged| judged.logged) {
+            self.room_may_be_made();
+        }
         self.drop_tombs();
         let keep = self.shared.options.history + 1;
         let mut events: Vec<Arc<Event>> = Vec::with_capacity(batch.applied.len());
@@ -241,6 +272,9 @@ struct Judging<'a> {
     shared: &'a Shared,
     health: &'a Health,
     group: &'a mut Group,
+    footprint: &'a mut Footprint,
+    /// What is kept without what this batch does.
+    kept: &'a State,
     batch: &'a mut Batch,
     /// Everything up to here is on the disk.
     synced: Position,
@@ -254,7 +288,7 @@ impl Judging<'_> {
         let session = transaction.session.and_then(|id| Some((id, self.shared.session(id)?)));
         let stands_for = transaction.session.and_then(|id| self.shared.stands_for(id));
         let judged = judge(tip, &transaction, session, stands_for.as_ref(), self.now)
-            .and_then(|applied| Ok((self.log(&applied, transaction.durable)?, applied)));
+            .and_then(|applied| Ok((self.take(&applied, transaction.durable)?, applied)));
         let (outcome, logged, lasting) = match judged {
             Ok(((logged, lasting), applied)) => {
                 let receipt = applied.receipt.clone();
@@ -286,7 +320,7 @@ impl Judging<'_> {
             let judged = read(record).and_then(|commit| follow(tip, from, commit, pending));
             let logged = judged.and_then(|applied| {
                 let Some(applied) = applied else { return Ok(None) };
-                let logged = self.log(&applied, false).map_err(|error| cant_be_logged(&applied, error))?;
+                let logged = self.take(&applied, false).map_err(|error| cant_be_logged(&applied, error))?;
                 Ok(Some((logged, applied)))
             });
             match logged {
@@ -317,6 +351,20 @@ impl Judging<'_> {
         durability(self.shared, root)
     }
 
+    /// Takes what was applied, where there is room for it in memory: see [`Judging::log`].
+    fn take(&mut self, applied: &Applied, durable: bool) -> Result<(bool, bool), Error> {
+        let weight = match &applied.event {
+            Some(event) => self
+                .footprint
+                .take(event, self.kept, self.batch.weight)
+                .map_err(|full| Error::NoSpace { reason: full.to_string() })?,
+            None => 0,
+        };
+        let logged = self.log(applied, durable)?;
+        self.batch.weight = self.batch.weight.saturating_add(weight);
+        Ok(logged)
+    }
+
     /// Adds what was applied to the group. Returns whether it did, and whether all that it touched is in the log.
     fn log(&mut self, applied: &Applied, durable: bool) -> Result<(bool, bool), Error> {
         let versions = &applied.receipt.versions;
@@ -327,7 +375,10 @@ impl Judging<'_> {
         let Some(event) = applied.event.as_ref().filter(|event| event.is_logged(skip)) else {
             return self.wait_for_the_first(applied, durable, lasting);
         };
-        if let Some(error) = refusal(self.health) {
+        let adds = !event.only_takes_away(skip);
+        if let Some(error) =
+            refusal(self.health).filter(|error| adds || !matches!(error, Error::NoSpace { .. }))
+        {
             return Err(error);
         }
         if event.origin.is_none() && applied.record.len() > MAX_RECORD - FOLLOWED {
@@ -351,6 +402,7 @@ impl Judging<'_> {
             path: None,
             message: format!("the commit can't be logged: {error}"),
         })?;
+        self.batch.adds |= adds;
         self.batch.sync |= durable;
         for (root, _) in versions {
             match self.durability(root) {

@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::compact::{Text, write_store};
+use super::footprint::Footprint;
 use super::shared::locked;
 use super::state::State;
-use super::{Done, Error, Health, Receipt, Shared, Submission};
+use super::{Done, Error, Health, Opened, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{AppendError, Group, Log, Offset};
 
@@ -20,7 +21,10 @@ pub(super) struct Committer {
     /// Everything up to here is on the disk.
     pub(super) synced: Position,
     pub(super) group: Group,
+    pub(super) footprint: Footprint,
     pub(super) health: Health,
+    /// The log must say first which store this is and where its counters stand: there was no room for that.
+    pub(super) owed: bool,
     /// Taken from the queue and not judged yet.
     pub(super) waiting: VecDeque<Submission>,
     /// When commits of roots with `interval` must be synced.
@@ -37,34 +41,53 @@ pub(super) struct Compacting {
     pub(super) waiting: Vec<Done<()>>,
     /// What is to be cleared after it.
     pub(super) clears: Vec<(Option<TegaId>, Done<Receipt>)>,
+    /// Those that are to keep less history than the one that runs.
+    pub(super) later: Vec<(Option<usize>, Done<()>)>,
     /// The length of the log after the last one.
     pub(super) base: u64,
+    /// When the next may be tried to make room on a full disk, and how long it is then to the one after it: each writes
+    /// all there is, and on a disk that stays full the flash would wear out by that.
+    pub(super) rescue: Option<Instant>,
+    pub(super) pause: Duration,
 }
+
+/// The longest that a full disk isn't tried to be freed by a compaction.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(3_600);
 
 impl Committer {
     pub(super) fn new(
         shared: Arc<Shared>,
         state: State,
         store: Incarnation,
-        log: Option<Log>,
-        compacted: Offset,
+        opened: Option<Opened>,
     ) -> Committer {
+        let (log, compacted, full) = match opened {
+            Some(Opened { log, compacted, full, .. }) => (Some(log), compacted, full),
+            None => (None, Offset(0), None),
+        };
+        let owed = full.is_some();
+        let footprint = Footprint::new(shared.options.data, &state);
         let mut committer = Committer {
             shared,
+            footprint,
             synced: state.position,
             state,
             store,
             log,
             group: Group::new(),
-            health: Health::Ok,
+            health: full.map_or(Health::Ok, Health::NoSpace),
+            owed,
             waiting: VecDeque::new(),
             sync_by: None,
-            retry_at: None,
+            retry_at: owed.then(Instant::now),
             compacting: Compacting {
                 running: false,
                 waiting: Vec::new(),
                 clears: Vec::new(),
+                later: Vec::new(),
                 base: compacted.0,
+                rescue: None,
+                pause: Duration::ZERO,
             },
             compactions: 0,
         };
@@ -144,14 +167,33 @@ impl Committer {
         }
         if self.retry_at.is_some_and(|due| due <= now) {
             self.retry_at = Some(now + self.shared.options.no_space_retry);
-            if let Some(Ok(())) = self.log.as_mut().map(Log::seal) {
-                ::log::info!("there is room for the log again: writes go on");
-                self.retry_at = None;
-                self.health = Health::Ok;
-            } else {
-                self.start_compaction();
+            match self.recover() {
+                Ok(true) => {
+                    ::log::info!("there is room for the log again: writes go on");
+                    self.retry_at = None;
+                    self.health = Health::Ok;
+                    self.synced_all();
+                    self.wake_held();
+                }
+                Ok(false) => self.make_room(),
+                Err(error) => drop(self.fail(&error)),
             }
         }
+    }
+
+    /// Whether a disk that was full has room again.
+    fn recover(&mut self) -> Result<bool, AppendError> {
+        let forgotten = self.shared.requests().forgotten;
+        let Some(log) = &mut self.log else { return Ok(true) };
+        if !log.recover()? {
+            return Ok(false);
+        }
+        if self.owed {
+            log_store(log, self.store, &self.state, forgotten)?;
+            log.sync()?;
+            self.owed = false;
+        }
+        Ok(true)
     }
 
     /// Takes note that the state is on the disk.
@@ -188,7 +230,7 @@ impl Committer {
                 let reason = io.to_string();
                 if self.health == Health::Ok {
                     ::log::warn!("{error}: writes are refused until there is room");
-                    self.start_compaction();
+                    self.make_room();
                 }
                 self.retry_at = Some(Instant::now() + self.shared.options.no_space_retry);
                 self.health = Health::NoSpace(reason.clone());
@@ -217,6 +259,7 @@ impl Committer {
             bytes: log.end().0,
             durable: log.durable().0,
             compactions: self.compactions,
+            written: log.written(),
         });
         self.shared.report(self.health.clone(), log);
     }
@@ -247,7 +290,7 @@ pub(super) fn log_store(
     let _ = write_store(store, state.position, forgotten, state.floor, &mut Text(&mut record));
     // A line of numbers can't be refused as a record.
     let _ = group.record(|out| out.extend_from_slice(&record));
-    log.append(&mut group)
+    log.append_spare(&mut group)
 }
 
 /// Answers a submitter. One that panics must not take the committer, and with it everybody, down.

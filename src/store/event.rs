@@ -67,6 +67,13 @@ impl Event {
         self.position.is_some() && self.roots.iter().any(|(root, ..)| !skip(root))
     }
 
+    /// Whether its record says no more than that something is gone.
+    pub(super) fn only_takes_away(&self, skip: impl Fn(&str) -> bool) -> bool {
+        let logged =
+            |change: &&Change| !change.ephemeral && change.path.root().is_some_and(|root| !skip(root));
+        self.changes.iter().filter(logged).all(|change| change.after.is_none())
+    }
+
     /// Appends its record in the log: without the roots that `skip` names and without ephemeral nodes.
     pub(super) fn encode(
         &self,

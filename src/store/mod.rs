@@ -35,7 +35,7 @@
 //!
 //! | the disk says | writers are told | and then |
 //! | --- | --- | --- |
-//! | full | [`Error::NoSpace`]: it did not happen | reads go on; tried again every 10 s and by compaction into a reserve |
+//! | full | [`Error::NoSpace`]: it did not happen | reads and deletions go on; tried again every 10 s and by compaction into a reserve |
 //! | anything else, on append or sync | [`Error::OutcomeUnknown`], later ones [`Error::ReadOnly`] | reads go on; a restart tells what was kept |
 //!
 //! ## Ephemeral nodes
@@ -70,6 +70,7 @@ mod error;
 mod event;
 mod feed;
 mod follow;
+mod footprint;
 mod homes;
 mod import;
 mod install;
@@ -92,12 +93,13 @@ mod upkeep;
 mod watch;
 mod within;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::commit::{Incarnation, Position, TegaId};
-use crate::log::{Directory, Log, Medium, Offset};
+use crate::log::{AppendError, Directory, Log, Medium, Offset};
 use crate::path::{Key, Path};
 use crate::system::now_ms;
 use crate::tree::{Difference, Map, Tree};
@@ -105,6 +107,7 @@ use crate::value::Value;
 
 use shared::{Done, Guard, Shared, Submission, locked};
 
+pub use crate::log::{Amount, Room, Written};
 pub use check::Check;
 pub use error::{Error, OpenError};
 pub use event::{Change, Channel, Event, Notice, Ope};
@@ -142,17 +145,40 @@ struct Handle {
 /// root has given out since the newest of that root's commits that is here.
 const LOST_POSITIONS: u64 = 1 << 24;
 
+/// What was found on the disk, for the committer.
+struct Opened {
+    log: Log,
+    /// Its length after the last compaction.
+    compacted: Offset,
+    dir: Option<PathBuf>,
+    /// The disk has no room to begin it.
+    full: Option<String>,
+}
+
+/// The stack of a thread of the store: nothing recurses deeper than a tree may be.
+const STACK: usize = 1 << 20;
+
 impl Store {
     /// Opens the store in a directory, which is created where it is missing and locked against everybody else.
     ///
     /// All that was acknowledged as durable is there. A torn tail of the log is cut and reported to the `log` facade; a
     /// log that lost what was durable is refused with file and offset, and `tega log --repair` mends it.
     pub fn open(dir: impl AsRef<std::path::Path>, options: Options) -> Result<Store, OpenError> {
-        Store::open_on(Box::new(Directory::open(dir.as_ref())?), options)
+        let directory = Directory::open(dir.as_ref())?;
+        let dir = directory.path().to_path_buf();
+        Store::open_with(Box::new(directory), Some(dir), options)
     }
 
     /// As [`Store::open`], on any medium.
     pub fn open_on(medium: Box<dyn Medium>, options: Options) -> Result<Store, OpenError> {
+        Store::open_with(medium, None, options)
+    }
+
+    fn open_with(
+        medium: Box<dyn Medium>,
+        dir: Option<PathBuf>,
+        options: Options,
+    ) -> Result<Store, OpenError> {
         let mut replay = replay::Replay::new(&options);
         let (mut log, recovery) = Log::open(medium, &mut |offset, text| replay.record(offset, text))?;
         if recovery.cut_bytes > 0 {
@@ -174,12 +200,19 @@ impl Store {
             // What wasn't durable took positions that must not be taken again.
             state.position.0 += LOST_POSITIONS;
         }
+        let mut full = None;
         if crashed || replay.store.is_none() {
             let written = committer::log_store(&mut log, store, &state, replay.requests.forgotten);
-            written.and_then(|()| log.sync()).map_err(|error| {
-                let doing = "beginning the log".to_string();
-                crate::log::LogError::Io { doing, source: std::io::Error::other(error.to_string()) }
-            })?;
+            match written.and_then(|()| log.sync()) {
+                Ok(()) => {}
+                // It serves reads all the same, and begins the log when there is room.
+                Err(AppendError::NoSpace(error)) => full = Some(error.to_string()),
+                Err(error) => {
+                    let doing = "beginning the log".to_string();
+                    let source = std::io::Error::other(error.to_string());
+                    return Err(crate::log::LogError::Io { doing, source }.into());
+                }
+            }
         }
         // What the log has of roots that live in memory now is from another time.
         let in_log = |root: &Key| options.durability_of(root) != Durability::Memory;
@@ -192,7 +225,8 @@ impl Store {
             state.replaced =
                 Map::from_sorted(replaced.map(|(root, it)| (root.clone(), it.clone())).collect());
         }
-        Store::start(options, state, replay.requests, store, Some((log, replay.compacted)))
+        let opened = Opened { log, compacted: replay.compacted, dir, full };
+        Store::start(options, state, replay.requests, store, Some(opened))
     }
 
     /// A store that nothing of is kept.
@@ -211,12 +245,12 @@ impl Store {
         state: state::State,
         requests: requests::Requests,
         store: Incarnation,
-        log: Option<(Log, Offset)>,
+        mut opened: Option<Opened>,
     ) -> Result<Store, OpenError> {
-        let (log, compacted) = log.map_or((None, Offset(0)), |(log, at)| (Some(log), at));
         let shared = Arc::new(Shared {
             options,
-            durable: log.is_some(),
+            durable: opened.is_some(),
+            dir: opened.as_mut().and_then(|opened| opened.dir.take()),
             started_at: state.position,
             queue: Mutex::default(),
             work: Condvar::new(),
@@ -229,8 +263,8 @@ impl Store {
             requests: Mutex::new(requests),
             report: Mutex::new((Health::Ok, None)),
         });
-        let committer = committer::Committer::new(shared.clone(), state, store, log, compacted);
-        let thread = std::thread::Builder::new().name("tega-commit".into()).spawn({
+        let committer = committer::Committer::new(shared.clone(), state, store, opened);
+        let thread = std::thread::Builder::new().name("tega-commit".into()).stack_size(STACK).spawn({
             let guard = Guard(shared.clone());
             move || {
                 committer.run();
@@ -346,9 +380,10 @@ impl Store {
         }
     }
 
-    /// Compacts the log: `done` is called when the new one is in place.
-    pub fn compact(&self, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        let submitted = self.shared().submit(0, Box::new(done), Submission::Compact);
+    /// Compacts the log: `done` is called when the new one is in place. With `history` all but so many versions of each
+    /// root beside the present one are forgotten before, for good: what makes room on a full disk.
+    pub fn compact(&self, history: Option<usize>, done: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        let submitted = self.shared().submit(0, Box::new(done), |done| Submission::Compact(history, done));
         if let Err((error, done)) = submitted {
             done(Err(error));
         }
@@ -432,6 +467,11 @@ impl Store {
         Watch::new(self.shared().clone(), except, within.map(Box::from), Box::new(wake))
     }
 
+    /// The room on the disk that the data is on; `None` for a store in memory, and where the system doesn't tell.
+    pub fn room(&self) -> Option<Room> {
+        Room::at(self.shared().dir.as_deref()?)
+    }
+
     /// How the store is doing.
     pub fn status(&self) -> Status {
         let shared = self.shared();
@@ -502,6 +542,6 @@ impl Store {
 
     /// [`Store::compact`], waiting.
     pub fn compact_and_wait(&self) -> Result<(), Error> {
-        wait(|done| self.compact(done))
+        wait(|done| self.compact(None, done))
     }
 }

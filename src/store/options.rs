@@ -62,8 +62,12 @@ pub struct Options {
     pub queue: usize,
     /// How many bytes of values may wait for the disk, or be queued in interactive transactions: 8 MiB.
     pub queue_bytes: usize,
+    /// How many bytes the data and their history may take in memory, about: no limit.
+    pub data: u64,
     /// How many events a watch holds back before it is `Lagging`: 1,024.
     pub watch_queue: usize,
+    /// How many bytes of values these may hold: 8 MiB.
+    pub watch_bytes: u64,
     /// The log is compacted when it is four times as long as after the last compaction, and at least this long: 1 MiB.
     pub compact_from: u64,
     /// How long a full disk is left alone before it is tried again: 10 s.
@@ -84,7 +88,9 @@ impl Default for Options {
             durability_of: Vec::new(),
             queue: 16_384,
             queue_bytes: 8 << 20,
+            data: u64::MAX,
             watch_queue: 1_024,
+            watch_bytes: 8 << 20,
             compact_from: 1 << 20,
             no_space_retry: Duration::from_secs(10),
             tombstones: 1_000,
@@ -95,6 +101,21 @@ impl Default for Options {
 }
 
 impl Options {
+    /// These on a machine with so many bytes of memory: what grows with use gets its part of it.
+    #[must_use]
+    pub fn within(self, memory: u64) -> Options {
+        // On 64 MB of RAM 16 MiB of data, 2 MiB of waiting commits, 2 MiB of each watch, 2,500 request IDs.
+        let part = |of: u64, most: usize| usize::try_from(memory / of).unwrap_or(usize::MAX).min(most);
+        Options {
+            data: memory / 4,
+            queue_bytes: part(32, self.queue_bytes).max(1 << 20),
+            queue: part(16 << 10, self.queue).max(256),
+            watch_bytes: (memory / 32).clamp(1 << 20, self.watch_bytes.max(1 << 20)),
+            requests: part(26_843, self.requests).max(100),
+            ..self
+        }
+    }
+
     /// Whether nothing is seen before it is durable.
     pub(super) fn all_durable(&self) -> bool {
         let durable = |durability: &Durability| *durability == Durability::Always;
@@ -110,5 +131,27 @@ impl Options {
     /// The durability of this root.
     pub fn durability_of(&self, root: &str) -> Durability {
         self.durability_of.iter().find(|(name, _)| name == root).map_or(self.durability, |(_, d)| *d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_with_use_gets_its_part_of_the_memory() {
+        for (mib, data, queue_bytes, queue, watch_bytes, requests) in [
+            (16, 4 << 20, 1 << 20, 1_024, 1 << 20, 625),
+            (64, 16 << 20, 2 << 20, 4_096, 2 << 20, 2_500),
+            (128, 32 << 20, 4 << 20, 8_192, 4 << 20, 5_000),
+            (256, 64 << 20, 8 << 20, 16_384, 8 << 20, 10_000),
+            (16 << 10, 4 << 30, 8 << 20, 16_384, 8 << 20, 10_000),
+        ] {
+            let options = Options::default().within(mib << 20);
+            let bounds =
+                (options.data, options.queue_bytes, options.queue, options.watch_bytes, options.requests);
+            assert_eq!(bounds, (data, queue_bytes, queue, watch_bytes, requests), "{mib} MiB");
+        }
+        assert!(Options::default().within(0).queue > 0);
     }
 }

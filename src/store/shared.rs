@@ -1,6 +1,7 @@
 //! What all handles, watches and the committer share: the queue to the committer, and what it has published.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::homes::Away;
@@ -17,7 +18,8 @@ pub(super) type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 pub(super) enum Submission {
     Commit(Transaction, Done<Receipt>),
     Clear(Option<TegaId>, Done<Receipt>),
-    Compact(Done<()>),
+    /// Keeping so many versions of each root beside the present one; `None`: all that are kept.
+    Compact(Option<usize>, Done<()>),
     Compacted(Result<Compaction, CompactionError>),
     EndSession(SessionId, TegaId),
     Follow(Followed, Done<()>),
@@ -51,6 +53,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     /// There is a log.
     pub(super) durable: bool,
+    /// Where the log is.
+    pub(super) dir: Option<PathBuf>,
     /// The newest commit when it was opened.
     pub(super) started_at: Position,
     pub(super) queue: Mutex<Queue>,
@@ -88,7 +92,7 @@ impl Drop for Guard {
         for submission in left {
             match submission {
                 Submission::Commit(_, done) | Submission::Clear(_, done) => done(Err(Error::Closed)),
-                Submission::Compact(done)
+                Submission::Compact(_, done)
                 | Submission::Follow(_, done)
                 | Submission::Install(_, done)
                 | Submission::Homes(_, done)

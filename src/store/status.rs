@@ -2,6 +2,7 @@
 
 use super::Durability;
 use crate::commit::{Incarnation, Position};
+use crate::log::Written;
 use crate::path::Key;
 use crate::tree::Version;
 
@@ -39,6 +40,8 @@ pub struct LogStatus {
     pub durable: u64,
     /// How often it was compacted since the start.
     pub compactions: u32,
+    /// What was written to the disk since the start.
+    pub written: Written,
 }
 
 /// Whether writes are taken.

@@ -2,15 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::committer::{Committer, answer};
+use super::committer::{Committer, MAX_PAUSE, answer};
 use super::compact::Contents;
 use super::event::{Change, Event};
 use super::install::ephemeral_only;
 use super::options::Durability;
 use super::requests::Requests;
-use super::state::State;
+use super::state::{State, with_kept};
 use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{Compaction, CompactionError};
@@ -88,14 +88,25 @@ impl Committer {
         let dead = self.state.dead.iter().map(|(name, _)| name);
         event.breaks = self.state.live.iter().map(|(name, _)| name).chain(dead).cloned().collect();
         self.state = state;
+        self.footprint.ease();
         self.synced_all();
         self.show(&[Arc::new(event)]);
         self.report();
         answer(done, Ok(receipt));
     }
 
-    /// A compaction that somebody asked for.
-    pub(super) fn compact(&mut self, done: Done<()>) {
+    /// A compaction that somebody asked for, perhaps with less history.
+    pub(super) fn compact(&mut self, history: Option<usize>, done: Done<()>) {
+        if history.is_some() && self.compacting.running {
+            if self.compacting.later.len() >= MAX_WAITING {
+                return answer(done, Err(Error::Busy));
+            }
+            // It writes down what is to be forgotten; its end is on its way.
+            return self.compacting.later.push((history, done));
+        }
+        if let Some(history) = history {
+            self.forget(history);
+        }
         if self.log.is_none() {
             return answer(done, Ok(()));
         }
@@ -109,11 +120,43 @@ impl Committer {
         self.start_compaction();
     }
 
+    /// Forgets all but so many versions of each root beside the present one.
+    fn forget(&mut self, history: usize) {
+        self.footprint.ease();
+        let live = self.state.live.iter().map(|(_, root)| &root.kept);
+        let dead = self.state.dead.iter().map(|(_, tomb)| &tomb.kept);
+        for kept in live.chain(dead) {
+            with_kept(kept, |kept| {
+                let most = history.saturating_add(1);
+                kept.drain(..kept.len().saturating_sub(most));
+            });
+        }
+    }
+
     pub(super) fn maybe_compact(&mut self) {
         let Some(log) = &self.log else { return };
         let limit = self.shared.options.compact_from.max(self.compacting.base.saturating_mul(COMPACT_FACTOR));
         if log.end().0 >= limit && self.health == Health::Ok {
             self.start_compaction();
+        }
+    }
+
+    /// Compacts so that a full disk has room, not too often; see [`Compacting::rescue`](super::committer::Compacting).
+    pub(super) fn make_room(&mut self) {
+        let now = Instant::now();
+        if self.compacting.rescue.is_some_and(|at| now < at) {
+            return;
+        }
+        let first = self.shared.options.no_space_retry;
+        self.compacting.pause = (self.compacting.pause * 2).clamp(first, first.max(MAX_PAUSE));
+        self.compacting.rescue = Some(now + self.compacting.pause);
+        self.start_compaction();
+    }
+
+    /// Something changed by which a compaction may make room.
+    pub(super) fn room_may_be_made(&mut self) {
+        if matches!(self.health, Health::NoSpace(_)) {
+            (self.compacting.rescue, self.compacting.pause) = (None, Duration::ZERO);
         }
     }
 
@@ -143,7 +186,9 @@ impl Committer {
             });
             shared.requeue(Submission::Compacted(written));
         };
-        if let Err(error) = std::thread::Builder::new().name("tega-compact".into()).spawn(work) {
+        if let Err(error) =
+            std::thread::Builder::new().name("tega-compact".into()).stack_size(super::STACK).spawn(work)
+        {
             self.compacted(Err(CompactionError::Abandoned(error)));
         }
     }
@@ -156,6 +201,9 @@ impl Committer {
         let outcome = match finished {
             Ok(compacted) => {
                 ::log::info!("log compacted from {} to {} bytes", compacted.before, compacted.after);
+                if compacted.before.saturating_sub(compacted.after) > compacted.before / 8 {
+                    (self.compacting.rescue, self.compacting.pause) = (None, Duration::ZERO);
+                }
                 self.replaced(compacted.after);
                 self.synced_all();
                 self.wake_held();
@@ -173,6 +221,9 @@ impl Committer {
         }
         for (by, done) in std::mem::take(&mut self.compacting.clears) {
             self.clear(by, done);
+        }
+        for (history, done) in std::mem::take(&mut self.compacting.later) {
+            self.compact(history, done);
         }
     }
 

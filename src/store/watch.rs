@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{Channel, Event, Notice, notices};
 use super::feed::FeedQueue;
+use super::footprint::put_by;
 use super::options::Durability;
 use super::state::{Past, State, View};
 use super::within::{changes_within, meets, node_within};
@@ -57,6 +58,7 @@ pub(super) struct Queue {
     /// The subtrees of which its owner is told; `None`: everything.
     within: Option<Box<[Path]>>,
     limit: usize,
+    most_bytes: u64,
     wake: Box<dyn Fn() + Send + Sync>,
     inner: Mutex<Inner>,
     ready: Condvar,
@@ -67,8 +69,19 @@ struct Inner {
     waking: bool,
     /// Shared, so that telling an event needs no lock.
     channels: Arc<[Channel]>,
-    events: VecDeque<Arc<Event>>,
+    /// With what each puts, about.
+    events: VecDeque<(Arc<Event>, u64)>,
+    /// The sum of that.
+    bytes: u64,
     lagging: bool,
+}
+
+impl Inner {
+    fn pop(&mut self) -> Option<Arc<Event>> {
+        let (event, weight) = self.events.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(weight);
+        Some(event)
+    }
 }
 
 impl Queue {
@@ -77,7 +90,7 @@ impl Queue {
     }
 
     /// Queues an event that concerns a channel; true: `wake` is to be called.
-    fn push(&self, event: &Arc<Event>) -> bool {
+    fn push(&self, event: &Arc<Event>, weight: u64) -> bool {
         let mut inner = self.lock();
         let within = self.within.as_deref();
         let concerned = |channel: &Channel| {
@@ -91,11 +104,14 @@ impl Queue {
         if inner.lagging || !(rolled_back || inner.channels.iter().any(concerned)) {
             return false;
         }
-        if inner.events.len() == self.limit {
+        // One always fits, or a long one could never be told.
+        let heavy = !inner.events.is_empty() && inner.bytes.saturating_add(weight) > self.most_bytes;
+        if inner.events.len() == self.limit || heavy {
             inner.lagging = true;
             inner.events = VecDeque::new();
         } else {
-            inner.events.push_back(event.clone());
+            inner.bytes = inner.bytes.saturating_add(weight);
+            inner.events.push_back((event.clone(), weight));
         }
         !std::mem::replace(&mut inner.waking, true)
     }
@@ -139,6 +155,7 @@ impl Watches {
         if self.count == 0 {
             return;
         }
+        let weight = put_by(event);
         let mut roots: Vec<&Key> = Vec::with_capacity(1);
         let changed = event.changes.iter().filter_map(|c| c.path.root());
         for root in changed.chain(event.rollback_to.iter().map(|(root, _)| root)) {
@@ -157,13 +174,13 @@ impl Watches {
                 if roots.len() > 1 {
                     met.push(queue.id);
                 }
-                if queue.push(event) {
+                if queue.push(event, weight) {
                     wake.push(queue.clone());
                 }
             }
         }
         for queue in self.any_root.iter().filter(|queue| !mine(queue)) {
-            if queue.push(event) {
+            if queue.push(event, weight) {
                 wake.push(queue.clone());
             }
         }
@@ -275,11 +292,13 @@ impl Watch {
             except,
             within,
             limit: shared.options.watch_queue,
+            most_bytes: shared.options.watch_bytes,
             wake,
             inner: Mutex::new(Inner {
                 waking: false,
                 channels: Arc::from([]),
                 events: VecDeque::new(),
+                bytes: 0,
                 lagging: false,
             }),
             ready: Condvar::new(),
@@ -340,7 +359,7 @@ impl Watch {
     /// The next event, if there is one; or that the queue overflowed, from then on for good.
     pub fn try_next(&self) -> Result<Option<Arc<Event>>, Lagging> {
         let mut inner = self.queue.lock();
-        if inner.lagging { Err(Lagging) } else { Ok(inner.events.pop_front()) }
+        if inner.lagging { Err(Lagging) } else { Ok(inner.pop()) }
     }
 
     /// Waits for the next event, at most this long.
@@ -352,7 +371,7 @@ impl Watch {
                 return Err(Lagging);
             }
             let left = until.saturating_duration_since(Instant::now());
-            match inner.events.pop_front() {
+            match inner.pop() {
                 Some(event) => return Ok(Some(event)),
                 None if left.is_zero() => return Ok(None),
                 None => {

@@ -5,6 +5,10 @@
 //!
 //! The clock is information for people only: a router boots in 1970, so nothing is ever ordered or judged by it.
 
+mod memory;
+
+pub use memory::{Budget, LEAST, memory};
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Milliseconds since 1970 by this machine's clock; 0 where that is before.

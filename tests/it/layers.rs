@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
     ("read", &["api", "commit", "path", "store", "token", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "read", "store", "system", "token", "tree", "value"]),
-    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "token", "value"]),
+    ("session", &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "value"]),
     (
         "http",
         &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "tree", "value"],

@@ -30,6 +30,7 @@ mod refusals;
 mod routers;
 mod server;
 mod sessions;
+mod small;
 mod tokens;
 #[cfg(feature = "tui")]
 mod tui;

@@ -70,7 +70,8 @@ fn table() -> Vec<(&'static str, Route)> {
             Route::Rollback { by: id("r1"), root: "a".into(), back_to: -1, durable: false },
         ),
         ("POST /_clear?tega_id=r1", Route::Clear { by: id("r1") }),
-        ("POST /_ss", Route::Snapshot),
+        ("POST /_ss", Route::Snapshot { history: None }),
+        ("POST /_ss?history=0", Route::Snapshot { history: Some(0) }),
         ("POST /_sync", Route::Sync),
         ("POST /_rpc?tega_id=r1&path=a.x", Route::Rpc { by: id("r1"), path: path("a.x") }),
         ("GET /_roots", Route::Roots),
@@ -145,7 +146,8 @@ fn the_ways_drivers_write_urls_mean_the_same() {
     {
         assert_eq!(parse(same).unwrap(), plain, "{same}");
     }
-    assert_eq!(parse("POST /_ss/?tega_id=x").unwrap(), Route::Snapshot);
+    assert_eq!(parse("POST /_ss/?tega_id=x").unwrap(), Route::Snapshot { history: None });
+    assert!(parse("POST /_ss?history=-1").unwrap_err().message.contains("history=-1"));
     assert_eq!(parse("GET /_roots/").unwrap(), Route::Roots);
 }
 

@@ -32,7 +32,7 @@ fn a_compacted_log_holds_the_new_records_and_what_came_meanwhile() {
     let (_, recovery, records) = open(&disk).unwrap();
     assert_eq!(records, ["a=3", "b=1", "b=2", "c=1"]);
     assert_eq!(recovery.cut_bytes, 0);
-    assert_eq!(disk.names(), [LOG, RESERVE]);
+    assert_eq!(disk.names(), [LOG, RESERVE, SPARE]);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_rename_that_finds_no_room_leaves_the_old_log_in_use() {
     let (mut log, ..) = open(&disk).unwrap();
     disk.fail(Op::Rename, 1, Fault::FULL);
     assert!(matches!(compact(&mut log, &["a"], &["b"]), Err(CompactionError::NoSpace(_))));
-    assert_eq!(disk.names(), [LOG, RESERVE]);
+    assert_eq!(disk.names(), [LOG, RESERVE, SPARE]);
     compact(&mut log, &["a", "b"], &["c"]).unwrap();
     assert_eq!(open(&disk).unwrap().2, ["a", "b", "c"]);
 }
@@ -204,8 +204,62 @@ fn a_compaction_that_does_not_fit_into_the_reserve_leaves_log_and_reserve() {
     disk.limit(Some(disk.used()));
     let long = "x".repeat(70_000);
     assert!(matches!(compact(&mut log, &[&long], &[]), Err(CompactionError::NoSpace(_))));
-    assert_eq!(disk.names(), [LOG, RESERVE]);
+    assert_eq!(disk.names(), [LOG, RESERVE, SPARE]);
     disk.limit(None);
     append(&mut log, &["b"]).unwrap();
     assert_eq!(open(&disk).unwrap().2, ["a", "b"]);
+}
+
+#[test]
+fn what_says_that_something_is_gone_is_taken_by_a_full_disk_once() {
+    let disk = written(&[&["a"]]);
+    let (mut log, ..) = open(&disk).unwrap();
+    disk.limit(Some(disk.used()));
+    let gone = |log: &mut Log, len: usize| log.append_spare(&mut group(&["x".repeat(len)]));
+    // What doesn't fit leaves the spare to what does.
+    assert!(matches!(gone(&mut log, SPARE_LEN as usize), Err(AppendError::NoSpace(_))));
+    assert!(disk.names().contains(&SPARE.to_owned()));
+    gone(&mut log, 100).unwrap();
+    assert!(!disk.names().contains(&SPARE.to_owned()));
+    log.sync().unwrap();
+    gone(&mut log, 10_000).unwrap();
+    assert!(matches!(gone(&mut log, 10_000), Err(AppendError::NoSpace(_))));
+    assert!(disk.names().contains(&RESERVE.to_owned()), "that is for the compaction");
+    assert_eq!(open(&disk).unwrap().2.len(), 3);
+}
+
+#[test]
+fn a_full_disk_has_room_again_when_all_is_set_apart_again() {
+    let disk = written(&[&["a"]]);
+    let (mut log, ..) = open(&disk).unwrap();
+    let used = disk.used();
+    disk.limit(Some(used));
+    assert!(!log.recover().unwrap());
+    log.append_spare(&mut group(&["gone"])).unwrap();
+    // The rest of the spare isn't room for anything.
+    assert!(!log.recover().unwrap());
+    for more in [100, SPARE_LEN as usize] {
+        disk.limit(Some(used + more));
+        assert!(!log.recover().unwrap(), "{more}");
+    }
+    disk.limit(Some(used + 3 * SPARE_LEN as usize));
+    assert!(log.recover().unwrap());
+    assert!(disk.names().contains(&SPARE.to_owned()));
+    assert_eq!(open(&disk).unwrap().2, ["a", "gone"]);
+}
+
+#[test]
+fn room_that_is_set_apart_and_fits_is_not_set_apart_again() {
+    let disk = written(&[&["a"]]);
+    let (mut log, ..) = open(&disk).unwrap();
+    let reserves = disk.calls(Op::Reserve);
+    compact(&mut log, &["b"], &[]).unwrap();
+    assert_eq!(disk.calls(Op::Reserve), reserves);
+    compact(&mut log, &["x".repeat(100_000).as_str()], &[]).unwrap();
+    assert_eq!(disk.calls(Op::Reserve), reserves + 1);
+    compact(&mut log, &["b"], &[]).unwrap();
+    assert_eq!(disk.calls(Op::Reserve), reserves + 1, "twice as much isn't far too much");
+    drop(log);
+    open(&disk).unwrap();
+    assert_eq!(disk.calls(Op::Reserve), reserves + 1);
 }

@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::log::fake::{Choices, Fault, Op as DiskOp};
+
+/// The longest that a test waits for anything.
+const LONG: Duration = Duration::from_secs(30);
 
 fn quick() -> Options {
     Options { no_space_retry: Duration::from_millis(1), compact_from: 2_000, ..Options::default() }
@@ -165,6 +168,83 @@ fn a_full_disk_refuses_writes_until_there_is_room_without_a_restart() {
     assert_eq!(store.status().health, Health::Ok);
     store.close();
     assert_eq!(text(&open(&disk), "a"), r#"{"x":1,"y":2}"#);
+}
+
+#[test]
+fn a_full_disk_takes_deletions_and_forgetting_the_history_gives_room() {
+    let disk = Disk::new();
+    let options = || Options { compact_from: u64::MAX, durability: Durability::Interval(LONG), ..quick() };
+    let store = Store::open_on(disk.medium(), options()).unwrap();
+    let long = |n: usize| format!("\"{}\"", "x".repeat(10_000 + n));
+    for n in 0..5 {
+        put(&store, "a.big", &long(n)).unwrap();
+        put(&store, "b.big", &long(n)).unwrap();
+    }
+    disk.limit(Some(disk.used()));
+    while put(&store, "a.y", "1").is_ok() {}
+    let delete = |path_: &str| store.commit(Transaction::new(None).delete(path(path_)));
+    // A deletion is taken, with others and by a rollback; what puts anything as well isn't.
+    delete("a.big").unwrap();
+    let both = Transaction::new(None).delete(path("b.big")).put(path("b.small"), Value::from(1));
+    assert!(matches!(store.commit(both), Err(Error::NoSpace { .. })));
+    let receipt = delete("b").unwrap();
+    assert_eq!(receipt.versions, [("b".into(), Version(5))]);
+    assert_eq!(text(&store, "b"), "-");
+    assert!(matches!(store.status().health, Health::NoSpace(_)));
+    // The history still holds all of it.
+    assert!(matches!(put(&store, "a.y", "2"), Err(Error::NoSpace { .. })));
+    wait(|done| store.compact(Some(0), done)).unwrap();
+    let deadline = Instant::now() + LONG;
+    while put(&store, "a.y", "3").is_err() {
+        assert!(Instant::now() < deadline, "{:?}", store.status());
+        std::thread::yield_now();
+    }
+    assert_eq!(store.history("a").unwrap().len(), 2, "the present and the one before");
+    check(&store);
+    let before = everything(&store);
+    store.close();
+    assert_eq!(everything(&Store::open_on(disk.medium(), options()).unwrap()), before);
+}
+
+#[test]
+fn a_store_whose_disk_is_full_opens_and_serves_what_it_has() {
+    let disk = Disk::new();
+    let options = || Options { durability: Durability::None, compact_from: u64::MAX, ..quick() };
+    let store = Store::open_on(disk.medium(), options()).unwrap();
+    store.commit(Transaction { durable: true, ..put_of("a.x", "1") }).unwrap();
+    let crashed = disk.crash(&mut Choices::random(1));
+    // No room for even the line that the log must begin with after a crash, and no spare for it.
+    crashed.medium().remove("spare").unwrap();
+    crashed.limit(Some(crashed.used()));
+    let store = Store::open_on(crashed.medium(), options()).unwrap();
+    assert_eq!(text(&store, "a"), r#"{"x":1}"#);
+    assert!(matches!(put(&store, "a.x", "2"), Err(Error::NoSpace { .. })));
+    crashed.limit(None);
+    let deadline = Instant::now() + LONG;
+    let receipt = loop {
+        match put(&store, "a.x", "2") {
+            Ok(receipt) => break receipt,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    // Positions that the crash may have taken back aren't taken again.
+    assert!(receipt.position.0 > 1 << 20, "{receipt:?}");
+    store.close();
+    let again = Store::open_on(crashed.medium(), options()).unwrap();
+    assert_eq!(again.view().position(), receipt.position);
+}
+
+#[test]
+fn a_disk_that_stays_full_is_not_worn_out_by_compactions() {
+    let disk = Disk::new();
+    let store = Store::open_on(disk.medium(), Options { compact_from: u64::MAX, ..quick() }).unwrap();
+    put(&store, "a.x", &format!("\"{}\"", "x".repeat(60_000))).unwrap();
+    disk.limit(Some(disk.used()));
+    assert!(put(&store, "a.y", &format!("\"{}\"", "x".repeat(60_000))).is_err());
+    // With 1 ms between tries it doubles to 512 ms in the first second: some ten compactions, not a thousand.
+    std::thread::sleep(Duration::from_secs(1));
+    let renames = disk.calls(DiskOp::Rename);
+    assert!((2..=14).contains(&renames), "{renames}");
 }
 
 /// Keeps the committer busy until the sender goes, so that what is submitted meanwhile is one batch.

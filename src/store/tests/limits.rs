@@ -111,3 +111,62 @@ fn what_the_log_cannot_hold_in_one_record_is_refused_whole() {
     store.commit(of(fit)).unwrap();
     check(&store);
 }
+
+#[test]
+fn the_data_take_no_more_memory_than_they_may() {
+    let options = |history| Options { data: 1 << 20, history, ..Options::default() };
+    let store = Store::in_memory(options(3));
+    let long = |len: usize| format!("\"{}\"", "x".repeat(len));
+    let refused = |outcome: Result<Receipt, Error>| match outcome {
+        Err(Error::NoSpace { reason }) => assert!(reason.contains("tega snapshot --history"), "{reason}"),
+        other => panic!("{other:?}"),
+    };
+    // The present and three old versions fill it; what the history lets go of makes room for the next.
+    for _ in 0..50 {
+        put(&store, "a.x", &long(200_000)).unwrap();
+    }
+    for n in 0..1_000 {
+        put(&store, "b.x", &n.to_string()).unwrap();
+    }
+    refused(put(&store, "b.y", &long(300_000)));
+    // Nothing of it happened, and small ones fit.
+    assert_eq!(store.view().root("b").unwrap().version, Version(999));
+    put(&store, "b.z", "1").unwrap();
+    // Deleting is always possible, and gives room once the history has forgotten it.
+    store.commit(Transaction::new(None).delete(path("a.x"))).unwrap();
+    refused(put(&store, "b.y", &long(500_000)));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    store.compact(Some(0), move |outcome| drop(sender.send(outcome)));
+    receiver.recv().unwrap().unwrap();
+    put(&store, "b.y", &long(900_000)).unwrap();
+    // Ephemeral nodes count as well, and are gone with their session.
+    let session = store.begin_session(id("r1"));
+    let lease = |at: &str, len: usize| {
+        let mut lease = Transaction::new(None).put_ephemeral(path(at), json(&long(len)));
+        lease.session = Some(session);
+        store.commit(lease)
+    };
+    lease("c.e", 50_000).unwrap();
+    refused(lease("c.f", 100_000));
+    store.end_session(session);
+    store.commit(Transaction::new(None)).unwrap();
+    put(&store, "c.g", &long(50_000)).unwrap();
+    check(&store);
+}
+
+#[test]
+fn a_watch_that_is_not_read_holds_no_more_bytes_than_it_may() {
+    let store = Store::in_memory(Options { watch_bytes: 100_000, ..Options::default() });
+    let watch = store.watch(None, || ());
+    watch.subscribe(Channel::Path(path("a")), None).unwrap();
+    let long = format!("\"{}\"", "x".repeat(60_000));
+    let longer = format!("\"{}\"", "x".repeat(200_000));
+    // One of any length is told.
+    put(&store, "a.x", &longer).unwrap();
+    assert!(watch.try_next().unwrap().is_some());
+    put(&store, "a.x", &long).unwrap();
+    assert!(watch.try_next().unwrap().is_some());
+    put(&store, "a.x", &long).unwrap();
+    put(&store, "a.x", &long).unwrap();
+    assert!(matches!(watch.try_next(), Err(Lagging)));
+}
