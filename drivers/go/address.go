@@ -100,6 +100,9 @@ func parseAddress(text string) (address, error) {
 		u.Fragment != "" {
 		return bad("http://HOST[:PORT] or unix:PATH is wanted")
 	}
+	if strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[") {
+		return bad("an IPv6 address is written in brackets, as [::1]:8739")
+	}
 	switch strings.ToLower(u.Scheme) {
 	case "http", "ws":
 	case "https", "wss":

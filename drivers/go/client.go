@@ -120,11 +120,11 @@ func (c *Client) end(why *Error) {
 		}
 	}
 	c.waiting = 0
-	feeds := c.feeds()
+	feeds, l := c.feeds(), c.link
 	c.channels, c.heard = map[channelKey]*listening{}, nil
 	c.mu.Unlock()
 	for _, r := range waiting {
-		if !r.gone {
+		if !r.gone && r.mode != ofLink {
 			r.deliver(answer{err: c.overFor(r, why)})
 		}
 	}
@@ -132,10 +132,13 @@ func (c *Client) end(why *Error) {
 		f.end(why)
 	}
 	c.cancel()
+	if l != nil {
+		l.stop()
+	}
 }
 
 func (c *Client) overFor(r *request, why *Error) error {
-	if r.attempts == 0 || r.mode == reading || r.mode == ofLink {
+	if r.attempts == 0 || r.mode == reading {
 		return why
 	}
 	e := fail(ErrOutcomeUnknown, "%s: %s before the answer came; it may have happened", r.title(), why.Message)
@@ -387,6 +390,18 @@ func (c *Client) broke(l *link, why error) {
 	}
 	for _, f := range feeds {
 		f.broke()
+	}
+}
+
+// forget drops the positions of roots: the server can't judge request IDs by them any more, as after a root was moved to
+// another home.
+func (c *Client) forget(roots []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != nil {
+		for _, root := range roots {
+			delete(c.link.positions, root)
+		}
 	}
 }
 

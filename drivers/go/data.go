@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -271,6 +272,9 @@ func appendVersion(members []byte, version *int64) []byte {
 // pauses before a write is sent again whose outcome the server doesn't know.
 var pauses = []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond}
 
+// tooOld is how a server says that it can't judge a request ID, and has done nothing.
+const tooOld = "nothing was applied now"
+
 // settled is a write that was answered.
 type settled struct {
 	receipt Receipt
@@ -280,7 +284,8 @@ type settled struct {
 // settle sends a change under a request ID, and again where the server can't say whether it happened. Each of the
 // members begins with a comma.
 func (c *Client) settle(ctx context.Context, kind, word string, members []byte, o writeOptions, roots ...string) (settled, error) {
-	if o.id == "" {
+	drawn := o.id == ""
+	if drawn {
 		o.id = c.requestID(roots...)
 	}
 	body := make([]byte, 0, len(members)+len(o.id)+48)
@@ -302,6 +307,14 @@ func (c *Client) settle(ctx context.Context, kind, word string, members []byte, 
 				return settled{}, e
 			}
 			return settled{receipt, r.attempts > 1}, nil
+		}
+		if l != nil && codeOf(err) == ErrOutcomeUnknown {
+			c.forget(roots)
+			if drawn && again == 0 && r.attempts == 1 && strings.Contains(err.Error(), tooOld) {
+				// It was sent for the first time, and the server takes the position in it for an old one.
+				o.id = ""
+				return c.settle(ctx, kind, word, members, o, roots...)
+			}
 		}
 		// Without a link it's the caller's time that is over.
 		if again == len(pauses) || l == nil || codeOf(err) != ErrOutcomeUnknown || !c.pause(ctx, pauses[again]) {

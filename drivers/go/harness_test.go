@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,26 +57,71 @@ func startServer(t testing.TB, args ...string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	args := []string{"serve", "--data", s.dir, "--listen", "127.0.0.1:0", "--log-level", "error"}
-	if !strings.Contains(strings.Join(s.args, " "), "--id") {
-		args = append(args, "--id", "server")
+	args := s.args
+	if !strings.Contains(strings.Join(args, " "), "--id") {
+		args = append([]string{"--id", "server"}, args...)
 	}
-	s.process = exec.Command(binary(s.t), append(args, s.args...)...)
-	s.process.Stderr = os.Stderr
-	out, err := s.process.StdoutPipe()
+	var err error
+	s.process, s.url, err = launch(binary(s.t), s.dir, args...)
 	check(s.t, err)
-	check(s.t, s.process.Start())
+}
+
+// launch starts a server, and waits until it says where it listens.
+func launch(bin, dir string, args ...string) (*exec.Cmd, string, error) {
+	process := exec.Command(bin, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
+	process.Stderr = os.Stderr
+	out, err := process.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := process.Start(); err != nil {
+		return nil, "", err
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if url := strings.TrimPrefix(lines.Text(), "listening on "); strings.HasPrefix(url, "http://") {
-			s.url = url
-			break
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return process, url, nil
 		}
 	}
-	if s.url == "" {
-		s.t.Fatal("the server didn't say where it listens")
+	_ = process.Process.Kill()
+	_ = process.Wait()
+	return nil, "", errors.New("the server didn't say where it listens")
+}
+
+// TestMain starts the server that the examples talk to. Without a tega to test against, only those tests run that need
+// none.
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	flag.Parse()
+	os.Unsetenv("TEGA_URL")
+	os.Unsetenv("TEGA_TOKEN")
+	bin := os.Getenv("TEGA_BIN")
+	if bin == "" {
+		fmt.Println("TEGA_BIN names no tega to test against: only what needs none is tested")
+		if run := flag.Lookup("test.run"); run.Value.String() == "" {
+			_ = run.Value.Set("^Test")
+		}
+		return m.Run()
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
+	dir, err := os.MkdirTemp("", "tega-go-")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	process, url, err := launch(bin, dir, "--id", "server")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	}()
+	os.Setenv("TEGA_URL", url)
+	return m.Run()
 }
 
 // kill ends it as a power cut would.
@@ -273,3 +319,18 @@ func asJSON(t testing.TB, value any) string {
 func splitN(line string) []string { return strings.SplitN(line, " ", 3) }
 
 func raw(text string) json.RawMessage { return json.RawMessage(text) }
+
+type rawJSON = json.RawMessage
+
+func rawArgs(texts ...string) []rawJSON {
+	var args []rawJSON
+	for _, text := range texts {
+		args = append(args, raw(text))
+	}
+	return args
+}
+
+// answers is a function that returns always the same.
+func answers(value any) tega.Handler {
+	return func(context.Context, *tega.Incoming) (any, error) { return value, nil }
+}

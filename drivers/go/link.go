@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,13 +16,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-)
-
-// Close codes of a server.
-const (
-	closedBad   = 4000
-	closedToken = 4001
-	closedBusy  = 1013
 )
 
 // link is one WebSocket, from its SESSION to its end. One goroutine reads, another writes.
@@ -39,7 +31,7 @@ type link struct {
 	// When the server was last heard, in nanoseconds since begun.
 	begun time.Time
 	heard atomic.Int64
-	// Guards the reader's deadline.
+	// Guards the deadlines.
 	patience sync.Mutex
 	stopped  bool
 	// The refusal that came without a number; it's of what was sent before the next answer's request. The reader's own.
@@ -81,154 +73,6 @@ func (b *batch) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// connect makes a link: handshake and SESSION.
-func (c *Client) connect(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.options.connect)
-	defer cancel()
-	token, err := c.options.findToken()
-	if err != nil {
-		return nil, err
-	}
-	header := http.Header{}
-	if token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	l := &link{
-		c: c, kick: make(chan struct{}, 1), done: make(chan struct{}), begun: time.Now(),
-		open: map[uint32]*request{}, positions: map[string]uint64{},
-	}
-	dialer := websocket.Dialer{
-		NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := c.options.dial(ctx)
-			if err != nil {
-				return nil, err
-			}
-			l.out = &batch{Conn: conn}
-			return l.out, nil
-		},
-		HandshakeTimeout: c.options.connect,
-		ReadBufferSize:   16 << 10,
-		WriteBufferSize:  16 << 10,
-	}
-	ws, response, err := dialer.DialContext(ctx, "ws://"+c.options.address.host+"/_pubsub", header)
-	if err != nil {
-		return nil, c.notReached(ctx, response, err)
-	}
-	l.ws = ws
-	l.ctx, l.cancel = context.WithCancel(c.ctx)
-	if err := l.hello(ctx); err != nil {
-		l.cancel()
-		ws.Close()
-		return nil, err
-	}
-	ws.SetReadLimit(maxAnswer)
-	ws.SetPingHandler(func(payload string) error {
-		c.mu.Lock()
-		l.pong = append([]byte{}, payload...)
-		c.mu.Unlock()
-		l.wake()
-		return l.listen()
-	})
-	ws.SetPongHandler(func(string) error { return l.listen() })
-	ws.SetCloseHandler(func(int, string) error { return nil })
-	l.out.w = bufio.NewWriterSize(l.out.Conn, 64<<10)
-	return l, nil
-}
-
-// notReached is why a handshake failed.
-func (c *Client) notReached(ctx context.Context, response *http.Response, err error) error {
-	var e *Error
-	if response != nil {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		if e = refusal(body); e == nil {
-			e = fail(byStatus(response.StatusCode), "the handshake was answered with %s", response.Status)
-		}
-		e.Message = fmt.Sprintf("%s: %s", c.options.address, e.Message)
-		return e
-	}
-	e = fail(ErrNoLink, "%s can't be reached: %v", c.options.address, err)
-	if ctx.Err() == context.Canceled {
-		e = fail(ErrCanceled, "%s: given up by the caller", c.options.address)
-	}
-	e.cause = err
-	return e
-}
-
-func byStatus(status int) Code {
-	switch {
-	case status == http.StatusUnauthorized:
-		return ErrUnauthorized
-	case status == http.StatusForbidden:
-		return ErrForbidden
-	case status == http.StatusNotFound:
-		return ErrNotFound
-	case status == http.StatusRequestEntityTooLarge:
-		return ErrTooLarge
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		return ErrTooMany
-	case status < 500:
-		return ErrBadRequest
-	}
-	return ErrInternal
-}
-
-// hello says who speaks, and waits until the server knows.
-func (l *link) hello(ctx context.Context) error {
-	c := l.c
-	deadline, _ := ctx.Deadline()
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	defer func() {
-		close(stop)
-		<-stopped
-	}()
-	// The caller may end it before the deadline. A read that was interrupted so fails.
-	go func() {
-		defer close(stopped)
-		select {
-		case <-ctx.Done():
-			_ = l.ws.SetReadDeadline(time.Unix(1, 0))
-		case <-stop:
-		}
-	}()
-	_ = l.ws.SetWriteDeadline(deadline)
-	if err := l.ws.WriteMessage(websocket.TextMessage, []byte("SESSION "+c.options.id+" local 2")); err != nil {
-		return c.notReached(ctx, nil, err)
-	}
-	_ = l.ws.SetReadDeadline(deadline)
-	for {
-		_, frame, err := l.ws.ReadMessage()
-		if err != nil {
-			var e *Error
-			if errors.As(closing(err), &e) && e.Code != ErrNoLink {
-				e.Message = fmt.Sprintf("%s: %s", c.options.address, e.Message)
-				return e
-			}
-			return c.notReached(ctx, nil, err)
-		}
-		if bytes.HasPrefix(frame, []byte("SESSIONACK ")) {
-			return nil
-		}
-	}
-}
-
-// closing is what the end of a link means.
-func closing(err error) error {
-	var closed *websocket.CloseError
-	if !errors.As(err, &closed) {
-		return err
-	}
-	code := ErrNoLink
-	switch closed.Code {
-	case closedBad:
-		code = ErrBadRequest
-	case closedToken:
-		code = ErrUnauthorized
-	case closedBusy:
-		code = ErrTooMany
-	}
-	return fail(code, "the server closed the link: %d %s", closed.Code, closed.Text)
-}
-
 // listen notes that the server was heard, and gives it its time to be heard again.
 func (l *link) listen() error {
 	now, ping := time.Since(l.begun), l.c.options.ping
@@ -244,12 +88,23 @@ func (l *link) listen() error {
 	return l.ws.SetReadDeadline(time.Now().Add(3*ping + ping/2))
 }
 
-// stop ends the reader, wherever it is.
+// stop ends the reader, wherever it is, and gives the writer a moment.
 func (l *link) stop() {
 	l.patience.Lock()
 	defer l.patience.Unlock()
 	l.stopped = true
 	_ = l.ws.SetReadDeadline(time.Unix(1, 0))
+	_ = l.out.Conn.SetWriteDeadline(time.Now().Add(250 * time.Millisecond))
+}
+
+// mayWrite gives the server its time to take what is sent.
+func (l *link) mayWrite() error {
+	l.patience.Lock()
+	defer l.patience.Unlock()
+	if l.stopped {
+		return errors.New("it's ended")
+	}
+	return l.out.Conn.SetWriteDeadline(time.Now().Add(3 * l.c.options.ping))
 }
 
 // serve reads until the link breaks, and says why.
@@ -259,8 +114,7 @@ func (l *link) serve() error {
 	err := l.read()
 	l.cancel()
 	close(l.done)
-	// It may hang in a write to a peer that takes nothing.
-	_ = l.out.Conn.SetWriteDeadline(time.Now().Add(250 * time.Millisecond))
+	l.stop()
 	if other := <-wrote; other != nil && err != nil && isTimeout(err) {
 		err = other
 	}
@@ -418,20 +272,11 @@ func (l *link) flush(ping bool) error {
 	var frames []outgoing
 	for {
 		var pong []byte
-		var err error
-		frames, pong, err = l.next(frames[:0])
-		if err != nil {
-			return err
-		}
+		frames, pong = l.next(frames[:0])
 		if len(frames) == 0 && pong == nil && !ping {
 			return nil
 		}
-		select {
-		case <-l.done:
-			return nil
-		default:
-		}
-		if err := l.out.Conn.SetWriteDeadline(time.Now().Add(3 * l.c.options.ping)); err != nil {
+		if err := l.mayWrite(); err != nil {
 			return err
 		}
 		if pong != nil {
@@ -457,14 +302,11 @@ func (l *link) flush(ping bool) error {
 }
 
 // next takes what may be sent now, a share of it.
-func (l *link) next(frames []outgoing) ([]outgoing, []byte, error) {
+func (l *link) next(frames []outgoing) ([]outgoing, []byte) {
 	const share = 64
 	c := l.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(l.side) > maxSide {
-		return nil, nil, errors.New("the server takes too little of what it asks for")
-	}
 	pong := l.pong
 	l.pong = nil
 	n := len(l.side)
@@ -486,7 +328,7 @@ func (l *link) next(frames []outgoing) ([]outgoing, []byte, error) {
 		l.number(r)
 		frames = append(frames, outgoing{request: r})
 	}
-	return frames, pong, nil
+	return frames, pong
 }
 
 // number opens a request under a number that no other open one has.

@@ -322,9 +322,18 @@ func frameOf(seq, kind, id string, body any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
+// aside sends a frame before all requests.
 func (l *link) aside(frame string) {
 	l.c.mu.Lock()
-	l.side = append(l.side, outgoing{frame: frame})
+	full := len(l.side) >= maxSide
+	if !full {
+		l.side = append(l.side, outgoing{frame: frame})
+	}
 	l.c.mu.Unlock()
+	if full {
+		// The server asks and asks, and takes no answers.
+		l.stop()
+		return
+	}
 	l.wake()
 }

@@ -309,14 +309,15 @@ func (tx *Tx) Commit(ctx context.Context, opts ...WriteOption) (Receipt, error) 
 		}
 	}
 	body = append(body, ']')
-	if tx.id == "" {
-		if tx.id = o.id; tx.id == "" {
-			tx.id = tx.c.requestID(roots...)
-		}
+	if tx.id != "" {
+		o.id = tx.id
 	}
-	o.id = tx.id
 	done, err := tx.c.settle(ctx, "COMMIT", "-", body, o, roots...)
 	if err != nil {
+		var unknown *Error
+		if errors.As(err, &unknown) && unknown.Code == ErrOutcomeUnknown {
+			tx.id = unknown.RequestID
+		}
 		return Receipt{}, err
 	}
 	tx.c.own(tx.ops)
