@@ -23,8 +23,8 @@ type channelKey struct {
 
 func (ch *channel) key() channelKey { return channelKey{ch.word, ch.regex} }
 
-// everything is how the top is listened to.
-const everything = ".*"
+// everything is how the top is listened to, which a server knows no channel of.
+const everything = "(?s).*"
 
 func pathChannel(p Path) (*channel, error) {
 	keys, err := p.Keys()
@@ -224,6 +224,46 @@ func generic(raw json.RawMessage) (any, error) {
 	var value any
 	err := decoder.Decode(&value)
 	return value, err
+}
+
+// plain makes a value of the internal form, in which each node has its own members, and a key that begins with "_" has one
+// more. As deep as a tree may be.
+func plain(internal any) any {
+	node, ok := internal.(map[string]any)
+	if !ok {
+		return internal
+	}
+	if leaf, ok := node["_value"]; ok {
+		return leaf
+	}
+	value := make(map[string]any, len(node))
+	for key, child := range node {
+		switch key {
+		case "_version", "_oid", "_parent", "_ephemeral":
+			continue
+		}
+		if strings.HasPrefix(key, "__") {
+			key = key[1:]
+		}
+		value[key] = plain(child)
+	}
+	return value
+}
+
+// topmost collects the highest nodes of a value that the channel sees. As deep as a tree may be.
+func (ch *channel) topmost(value any, keys []string, into map[Path]any) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return
+	}
+	for key, child := range object {
+		below := append(keys[:len(keys):len(keys)], key)
+		if ch.sees(below) {
+			into[Join(below...)] = child
+		} else {
+			ch.topmost(child, below, into)
+		}
+	}
 }
 
 // descend goes down from a value.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -291,64 +290,36 @@ func TestWhatWaitsGoesInItsOrderBehindWhatTheLinkNeeds(t *testing.T) {
 	}
 }
 
-func TestWhateverAServerSaysAClientEndsTheLinkAtMost(t *testing.T) {
-	frames := []string{
-		"", "\n", "RESPONSE", "RESPONSE x\n", "RESPONSE 1", "RESPONSE 99999999999 GET x\n{}", "RESPONSE 1 GET x\n{", "NOTIFY",
-		"NOTIFY\n{}", "NOTIFY\n[]", `NOTIFY` + "\n" + `[{}]`, "NOTIFY\n[{\"ope\":\"PUT\",\"path\":\"a..b\"}]",
-		"NOTIFY\n[{\"ope\":\"NEW\",\"path\":\"a\"}]", "NOTIFY\n[{\"ope\":\"PUT\",\"path\":\"a\",\"position\":-7}]", "MESSAGE",
-		"MESSAGE a", "MESSAGE a b\n", "MESSAGE a b\n{\"message\":1,\"x\":2}", "MESSAGE a.. b\n1", "REQUEST", "REQUEST 1 RPC",
-		"REQUEST 1 RPC x\n", "REQUEST x RPC y a\n{}", "REQUEST 1 RPC y fn.f\n[]", "REQUEST 1 RPC y fn.f\n{\"args\":7}",
-		"REQUEST 1 EAT y fn.f\n{}", "ERROR", "ERROR\n[]", "SESSIONACK again", "NEWER thing\n{}",
-		"REQUEST 1 RPC y fn.f\n{\"args\":[1],\"kwargs\":{}}", "RESPONSE 1 SUBSCRIBE x\n{\"roots\":{\"a\":7}}",
-		"RESPONSE 1 SUBSCRIBE x\n{\"roots\":{\"a\":[\"x\",1]},\"missed\":[{}]}", "RESPONSE 2 GET x\n[]",
-	}
-	random := rand.New(rand.NewSource(7))
-	for i := 0; i < 300; i++ {
-		// Cut short, or with a byte of it changed.
-		frame := []byte(frames[random.Intn(34)])
-		if len(frame) > 0 && i%2 == 0 {
-			frame = frame[:random.Intn(len(frame))]
-		} else if len(frame) > 0 {
-			frame[random.Intn(len(frame))] = byte(random.Intn(128))
-		}
-		frames = append(frames, string(frame))
-	}
-	var said atomic.Int64
-	url := fake(t, func(ws *peer, _ int) {
-		defer ws.ws.Close()
-		seq, _, _ := ws.asked()
-		if int(said.Load()) == len(frames) {
-			ws.answer(seq, `{"position":1,"roots":{},"value":1}`)
-			for seq != "" {
-				seq, _, _ = ws.asked()
-				ws.answer(seq, `{"position":1,"roots":{},"value":1}`)
+func TestWhatCantBeReadEndsTheLinkAndAnotherIsMade(t *testing.T) {
+	for _, frame := range []string{"RESPONSE x\n{}", "NOTIFY\n{", "MESSAGE a\n1", "REQUEST 1 RPC", "REQUEST x RPC y a\n{}"} {
+		url := fake(t, func(ws *peer, n int) {
+			if n == 1 {
+				ws.write(frame)
 			}
+			for {
+				seq, _, _ := ws.asked()
+				if seq == "" {
+					return
+				}
+				if n > 1 {
+					ws.answer(seq, `{"value":1}`)
+				}
+			}
+		})
+		must(dial(t, url).Get(ctx, "a.b"))(t)
+	}
+	// As does a message that is no text.
+	url := fake(t, func(ws *peer, n int) {
+		if n == 1 {
+			_ = ws.ws.WriteMessage(websocket.BinaryMessage, []byte("RESPONSE 1 GET x\n{}"))
+			ws.read()
 			return
 		}
-		// As many as it stands.
-		end := make(chan struct{})
-		go func() {
-			defer close(end)
-			for ws.read() != "" {
-			}
-		}()
-		for n := 0; n < 20 && int(said.Load()) < len(frames); n++ {
-			ws.write(frames[said.Load()])
-			said.Add(1)
-			select {
-			case <-end:
-				return
-			default:
-			}
-		}
+		seq, _, _ := ws.asked()
+		ws.answer(seq, `{"value":1}`)
+		ws.read()
 	})
-	c := dial(t, url, tega.ID("me"))
-	watched := make(chan error, 1)
-	go func() { watched <- must2(c.Watch(within(t, 5*time.Second), "a")) }()
-	eventually(t, "the client has heard it all and works", func() bool {
-		return must2(c.Get(within(t, 200*time.Millisecond), "a")) == nil
-	})
-	<-watched
+	must(dial(t, url).Get(ctx, "a.b"))(t)
 }
 
 func TestCallsAreDeclinedThatNobodyServes(t *testing.T) {

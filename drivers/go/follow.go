@@ -92,7 +92,8 @@ func (w *Watch) beganWith(told *subscribed) bool {
 		commit := told.Missed[:n]
 		told.Missed = told.Missed[n:]
 		// A root that was made and deleted before this watch began is new to it, and old all the same.
-		if _, is := known[commit[0].Root]; len(known) > 0 && !is && commit[0].Position != nil && *commit[0].Position <= before {
+		_, is := known[commit[0].Root]
+		if len(known) > 0 && !is && commit[0].Position != nil && *commit[0].Position <= before || w.isIn(commit) {
 			continue
 		}
 		if !w.queued(commit, commit) {
@@ -131,11 +132,22 @@ func (w *Watch) refused(err error) {
 
 // get reads the state of a watch, where it didn't come with the answer.
 func (l *link) get(w *Watch) {
-	r := &request{mode: ofLink, kind: "GET", word: w.on.word, body: []byte("{}"), onAnswer: w.stateRead}
-	if w.on.pattern != nil {
-		r.body = []byte(`{"regex":true}`)
-	} else if w.on.regex {
-		r.word = "-"
+	w.mu.Lock()
+	w.reads++
+	reads := w.reads
+	w.mu.Unlock()
+	r := &request{mode: ofLink, kind: "GET", word: w.on.word, body: []byte("{}")}
+	if w.on.regex {
+		// The regexes of a GET have other rules, so it's picked out of the whole; this form has the roots' versions.
+		r.word, r.body = "-", []byte(`{"internal":true}`)
+	}
+	r.onAnswer = func(_ *link, a answer) {
+		state, err := w.on.state(a)
+		if err != nil {
+			w.refused(err)
+			return
+		}
+		w.stateRead(reads, state)
 	}
 	l.c.mu.Lock()
 	l.side = append(l.side, outgoing{request: r})
@@ -143,63 +155,84 @@ func (l *link) get(w *Watch) {
 	l.wake()
 }
 
-// stateRead takes the state that was read after the answer. It may be newer.
-func (w *Watch) stateRead(_ *link, a answer) {
-	if a.err != nil && codeOf(a.err) != ErrNotFound {
-		w.refused(a.err)
-		return
+// state is a value that was read, and up to which version of each root it is.
+type state struct {
+	value    json.RawMessage
+	versions map[string]int64
+}
+
+// state takes the answer to the GET of a watch.
+func (ch *channel) state(a answer) (state, error) {
+	if codeOf(a.err) == ErrNotFound {
+		return state{}, nil
 	}
-	var node struct {
+	if a.err != nil {
+		return state{}, a.err
+	}
+	var told struct {
 		Value   json.RawMessage
 		Version *int64
 	}
-	if a.err == nil {
-		if err := json.Unmarshal(a.body, &node); err != nil {
-			w.refused(fail(ErrInternal, "%s: the state can't be read", w))
-			return
+	if err := json.Unmarshal(a.body, &told); err != nil {
+		return state{}, unreadable("GET", ch.word, err)
+	}
+	read := state{told.Value, map[string]int64{}}
+	if !ch.regex {
+		if told.Version != nil {
+			read.versions[ch.root()] = *told.Version
+		}
+		return read, nil
+	}
+	internal, err := generic(told.Value)
+	if err != nil {
+		return state{}, unreadable("GET", ch.word, err)
+	}
+	roots, _ := internal.(map[string]any)
+	for name, root := range roots {
+		if node, ok := root.(map[string]any); ok {
+			if number, ok := node["_version"].(json.Number); ok {
+				if version, err := number.Int64(); err == nil {
+					read.versions[name] = version
+				}
+			}
 		}
 	}
-	value := node.Value
-	if w.on.pattern != nil {
-		value = w.on.instances(value)
+	value := plain(internal)
+	if ch.pattern != nil {
+		matches := map[Path]any{}
+		ch.topmost(value, nil, matches)
+		value = matches
 	}
+	read.value, err = json.Marshal(value)
+	return read, err
+}
+
+// stateRead takes the state that was read after the answer. It may be newer, and has some of what came meanwhile.
+func (w *Watch) stateRead(reads int, read state) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.holding || w.ended {
+	if !w.holding || w.ended || reads != w.reads {
 		return
 	}
 	held := w.held
 	w.holding, w.held = false, nil
-	w.tellState(value)
-	for _, entries := range held {
-		// The node's version says which commits it has already.
-		if node.Version != nil && entries[0].Position != nil && entries[0].Root == w.on.root() &&
-			entries[0].Version <= *node.Version {
-			w.passed(entries)
-			continue
+	w.tellState(read.value)
+	w.has = map[string]stand{}
+	for root, version := range read.versions {
+		if known, ok := w.since[root]; ok {
+			w.has[root] = stand{known.inc, version}
 		}
+	}
+	for _, entries := range held {
 		w.tellLocked(entries)
 	}
 }
 
-// instances makes {PATH:VALUE} of what a regex selected. A selection takes the beginning of a key for enough, a channel
-// doesn't.
-func (ch *channel) instances(selected json.RawMessage) json.RawMessage {
-	var matches map[Path]struct{ Instance json.RawMessage }
-	if json.Unmarshal(selected, &matches) != nil {
-		return nil
-	}
-	values := make(map[Path]json.RawMessage, len(matches))
-	for path, match := range matches {
-		if keys, err := path.Keys(); err == nil && ch.sees(keys) {
-			values[path] = match.Instance
-		}
-	}
-	text, err := json.Marshal(values)
-	if err != nil {
-		return nil
-	}
-	return text
+// isIn tells whether a commit is in the state that was read last.
+func (w *Watch) isIn(commit []entry) bool {
+	e := &commit[0]
+	at, ok := w.has[e.Root]
+	return ok && e.Position != nil && at.inc == e.Inc && e.Version <= at.version
 }
 
 func (w *Watch) notified(entries []entry) {
@@ -221,6 +254,10 @@ func (w *Watch) tellLocked(entries []entry) {
 		return
 	}
 	if position := entries[0].Position; position != nil && *position <= w.position {
+		return
+	}
+	if w.isIn(entries) {
+		w.passed(entries)
 		return
 	}
 	w.queued(w.on.of(entries), entries)

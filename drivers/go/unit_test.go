@@ -1,6 +1,7 @@
 package tega
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math/rand"
@@ -245,5 +246,58 @@ func TestTheQueueKeepsItsOrderWhateverIsTakenOut(t *testing.T) {
 		if n != len(in) || n != q.len || q.tail != tail {
 			t.Fatalf("step %d: %d of %d are there, and it says %d", i, n, len(in), q.len)
 		}
+	}
+}
+
+func TestNothingThatAServerSaysMakesAClientPanic(t *testing.T) {
+	frames := []string{
+		"", "\n", "RESPONSE", "RESPONSE 1 GET x\n{\"value\":1,\"version\":2}", "RESPONSE 2 SUBSCRIBE x\n{\"position\":4,\"roots\":{\"a\":[\"x\",1]}}",
+		`RESPONSE 2 SUBSCRIBE x` + "\n" + `{"position":9,"roots":{},"missed":[{"ope":"PUT","path":"a.b","instance":1,"root":"a","inc":"x","version":3,"position":3}]}`,
+		"RESPONSE 2 SUBSCRIBE x\n{\"gone\":true}", "RESPONSE 2 SUBSCRIBE x\n{\"gone\":true,\"value\":{}}",
+		"RESPONSE 3 PUT x\n{\"versions\":{\"a\":1},\"position\":1,\"durable\":true}", "RESPONSE 4 GET x\n{\"error\":{\"code\":\"conflict\"}}",
+		"NOTIFY\n[]", "NOTIFY\n[{}]", "NOTIFY\n[{\"ope\":\"PUT\",\"path\":\"a..b\"}]", "NOTIFY\n[{\"ope\":\"NEW\",\"path\":\"a\"}]",
+		`NOTIFY` + "\n" + `[{"ope":"PUT","path":"a","instance":{"b":1},"position":-7},{"ope":"ROLLBACK","path":"a.b","instance":1,"backto":2}]`,
+		`NOTIFY` + "\n" + `[{"ope":"DELETE","path":"a.b","instance":null,"root":"a","inc":"x","version":8,"position":11}]`,
+		"MESSAGE a b\n{\"message\":1,\"x\":2}", "MESSAGE a b\n", "MESSAGE a.. b\n1", "REQUEST 1 RPC x\n",
+		"REQUEST 1 RPC y fn.f\n{\"args\":[1],\"kwargs\":{}}", "REQUEST 1 RPC y fn.f\n[]", "REQUEST 1 EAT y fn.f\n{}", "ERROR\n[]",
+		"ERROR\n{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}", "SESSIONACK again", "NEWER thing\n{}",
+	}
+	random := rand.New(rand.NewSource(7))
+	for i := 0; i < 5_000; i++ {
+		c := &Client{options: defaults(), channels: map[channelKey]*listening{}, serves: map[Path]Handler{}, closed: make(chan struct{})}
+		c.options.logf = func(string, ...any) {}
+		c.ctx, c.cancel = context.WithCancel(context.Background())
+		l := &link{c: c, kick: make(chan struct{}, 1), open: map[uint32]*request{}, positions: map[string]uint64{}, ctx: c.ctx}
+		c.link = l
+		on, _ := pathChannel("a")
+		opts := listenOptions{queue: 3, state: i%3 == 0}
+		w := &Watch{c: c, on: on, opts: opts, wake: make(chan struct{}, 1), ready: make(chan *Error, 1), position: -1}
+		m := &Messages{c: c, on: on, opts: opts, wake: make(chan struct{}, 1), ready: make(chan *Error, 1)}
+		listening := &listening{feeds: []feed{w, m}}
+		c.channels[on.key()] = listening
+		c.serves["fn.f"] = func(context.Context, *Incoming) (any, error) { return 1, nil }
+		l.open[1] = &request{kind: "GET", answer: make(chan answer, 1)}
+		l.subscribe(listening, w)
+		l.open[2] = l.side[0].request
+		l.open[3] = &request{mode: writing, kind: "PUT", answer: make(chan answer, 1)}
+		l.open[4] = &request{mode: once, before: "PUBLISH a\n1", answer: make(chan answer, 1)}
+		for n := 0; n < 6; n++ {
+			frame := []byte(frames[random.Intn(len(frames))])
+			switch {
+			case len(frame) == 0 || n < 2:
+			case n == 2:
+				frame = frame[:random.Intn(len(frame))]
+			default:
+				frame[random.Intn(len(frame))] = byte(random.Intn(128))
+			}
+			if l.take(frame) != nil {
+				break
+			}
+		}
+		c.broke(l, errors.New("that's it"))
+		w.body()
+		w.take()
+		m.take()
+		c.cancel()
 	}
 }

@@ -96,6 +96,8 @@ type Watch struct {
 	owes     bool // the state comes next, whatever the reader wants
 	holding  bool // a state that the answer had no room for is being read; what comes meanwhile waits
 	held     [][]entry
+	reads    int              // how many states were read
+	has      map[string]stand // up to where the roots were in the last that was read
 	ended    bool
 	err      *Error
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +203,62 @@ func TestWatchFromTheState(t *testing.T) {
 	quiet(t, w, other, "a.z")
 }
 
+func TestAWatchThatReadsItsStateGoesNeverBack(t *testing.T) {
+	s := startServer(t, "--history", "10000", "--durability", "none")
+	p := startProxy(t, s.address())
+	c, other := dial(t, p.url()), dial(t, s.url)
+	must(other.Put(ctx, "a.large", numbers(6_000)))(t)
+	must(other.Put(ctx, "a.n", 0))(t)
+	const last = 1_500
+	go func() {
+		for n := 1; n <= last; n++ {
+			must(other.Put(ctx, "a.n", n))(t)
+			if n%300 == 0 {
+				p.cut()
+			}
+		}
+	}()
+	for _, w := range []*tega.Watch{
+		must(c.Watch(ctx, "a", tega.FromState(), tega.Queue(5_000)))(t),
+		must(c.Watch(ctx, "", tega.FromState(), tega.Queue(5_000)))(t),
+		must(c.WatchRegex(ctx, `a\.n`, tega.FromState(), tega.Queue(5_000)))(t),
+	} {
+		seen, states := -1, 0
+		for seen < last {
+			change := next(t, w)
+			n := value(t, change)
+			if change.Kind == tega.KindState {
+				states++
+			}
+			if n < seen || change.Kind != tega.KindState && n == seen {
+				t.Fatalf("%s of %d comes behind %d", change.Kind, n, seen)
+			}
+			seen = n
+		}
+		if states == 0 {
+			t.Error("there was no state")
+		}
+	}
+}
+
+// value is a.n in whatever form a change has it.
+func value(t *testing.T, change tega.Change) int {
+	var value any
+	check(t, change.Decode(&value))
+	for {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return must(strconv.Atoi(value.(json.Number).String()))(t)
+		}
+		for _, key := range []string{"a", "a.n", "n"} {
+			if below, ok := object[key]; ok {
+				value = below
+				break
+			}
+		}
+	}
+}
+
 func TestWatchOverlapping(t *testing.T) {
 	s := startServer(t)
 	c, other := dial(t, s.url), dial(t, s.url)
@@ -313,6 +370,10 @@ func TestLagging(t *testing.T) {
 func TestAWatchIsNamedByWhatItsChannelsAre(t *testing.T) {
 	s := startServer(t)
 	c, other := dial(t, s.url), dial(t, s.url)
+	everything := must(c.Watch(ctx, ""))(t)
+	lines := tega.Join("two\nlines", "x")
+	must(other.Put(ctx, lines, 1))(t)
+	equal(t, next(t, everything).Path, lines)
 	path := tega.Join("a", "with space", "50%", "x.y")
 	w := must(c.Watch(ctx, path))(t)
 	regex := must(c.WatchRegex(ctx, `a\.with space\.50%`))(t)
