@@ -300,7 +300,7 @@ func (w *Watch) tellState(value json.RawMessage) {
 	if value == nil {
 		value = json.RawMessage("null")
 	}
-	w.owes = false
+	w.owes, w.stated = false, true
 	w.queue = append(w.queue, Change{Kind: KindState, Path: w.path, Value: value, Version: NoVersion, BackTo: NoVersion})
 	w.poke()
 }
@@ -312,6 +312,10 @@ func (w *Watch) broke() {
 	w.live, w.holding, w.held = false, false, nil
 	if w.opts.state {
 		w.owes = true
+		if !w.stated {
+			// It begins with the state, and so begins anew.
+			w.since = nil
+		}
 	}
 }
 

@@ -94,6 +94,7 @@ type Watch struct {
 	live     bool // what comes on this link is for it: the answer that begins it came
 	behind   bool // the queue was full
 	owes     bool // the state comes next, whatever the reader wants
+	stated   bool // a state was told
 	holding  bool // a state that the answer had no room for is being read; what comes meanwhile waits
 	held     [][]entry
 	reads    int              // how many states were read
