@@ -139,7 +139,8 @@ fn store(context: &Context, page: &mut Page) {
 fn written(written: &Written, page: &mut Page) {
     let causes =
         [("commits", written.commits), ("compactions", written.compactions), ("reserves", written.reserves)];
-    let families: [(Family, fn(&Amount) -> u64); 3] = [
+    type Of = fn(&Amount) -> u64;
+    let families: [(Family, Of); 3] = [
         (("disk_written_bytes_total", "counter", "Bytes written to the data directory."), |amount| {
             amount.bytes
         }),
