@@ -75,6 +75,22 @@ has 'stderr goes to the log' 'stderr: 1' "$said"
 has 'a commit of the configuration reloads it' 'trigger tega' "$(on '/etc/init.d/tega triggers')"
 has 'tokens are read again by a signal' 'signal tega * HUP' "$(on '/etc/init.d/tega tokens')"
 
+on '/etc/init.d/tega-recover boot' || fail 'nothing on trial'
+passed 'a boot without anything on trial does nothing'
+mkdir -p "$root/etc/tega/data/uci"
+touch "$root/etc/tega/data/uci/journal"
+# In place of the program, which may be of another architecture: what it is told.
+mv "$root/usr/bin/tega" "$root/usr/bin/tega.real"
+printf '#!/bin/ash\necho told: "$@"\n' > "$root/usr/bin/tega"
+chmod 755 "$root/usr/bin/tega"
+has 'a boot in mid-trial undoes it first' 'told: uci recover --data /etc/tega/data' \
+    "$(on '/etc/init.d/tega-recover boot' 2>&1)"
+hasnt 'a start that is no boot undoes nothing' told "$(on '/etc/init.d/tega-recover start' 2>&1)"
+mv "$root/usr/bin/tega.real" "$root/usr/bin/tega"
+rm -r "$root/etc/tega/data"
+[ "$(sed -n 's/^START=//p' "$root/etc/init.d/tega-recover")" -lt 20 ] || fail 'the network starts before it'
+passed 'it is before the network'
+
 cat >> "$root/etc/config/tega" <<'EOF'
 	option global 'ws://10.8.0.1:8739'
 	list private 'notes'
