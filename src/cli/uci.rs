@@ -38,8 +38,8 @@ fn print(files: &[String], text: impl Fn(&File, &str) -> Vec<u8>, out: &mut Out)
     for path in files {
         match read(path) {
             Ok(file) => {
-                let name = package_name(path);
-                if !path.ends_with(&name) {
+                let (name, taken) = package_name(path);
+                if !taken {
                     note(&format!(
                         "{path}: no name of a package (letters, digits, _ and -); taken for {name}"
                     ));
@@ -64,7 +64,7 @@ fn check_files(files: &[String], json: bool, out: &mut Out) -> Result<(), Fault>
                 if let Err(error) = package::read(&file) {
                     note(&format!("{path}: can't be in the tree: {error}"));
                 }
-                packages.push((package_name(path), file.package().clone()));
+                packages.push((package_name(path).0, file.package().clone()));
             }
             Err(said) => {
                 note(&said);
@@ -99,15 +99,14 @@ fn told(finding: &Finding) -> Option<Value> {
     Value::object(members.to_vec()).ok()
 }
 
-/// The package that a file would be in `/etc/config`.
-fn package_name(path: &str) -> String {
+/// The package that a file would be in `/etc/config`, and whether that's the file's name as it is.
+fn package_name(path: &str) -> (String, bool) {
     let name = FilePath::new(path).file_name().unwrap_or_default().to_string_lossy();
     if is_package_name(&name) {
-        return name.into_owned();
+        return (name.into_owned(), true);
     }
-    let name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    if name.is_empty() { "_".to_string() } else { name }
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    (name.chars().map(plain).collect(), false)
 }
 
 /// A file, read no further than a file may be long.

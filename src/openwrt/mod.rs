@@ -40,3 +40,14 @@ pub mod check;
 pub mod package;
 pub mod secret;
 pub mod uci;
+
+use std::fmt;
+
+/// Writes a text that came from elsewhere so that it stays one line, can't command a terminal, and isn't too long.
+fn one_line(text: &str, most: usize, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(most) {
+        if c.is_control() { write!(out, "{}", c.escape_default())? } else { out.write_char(c)? }
+    }
+    if chars.next().is_some() { out.write_char('…') } else { Ok(()) }
+}

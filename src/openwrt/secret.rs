@@ -7,7 +7,7 @@
 //! A name is all that there is to go by, and a list of names is never whole: who knows of more adds them. It's no
 //! protection against somebody who may read the tree.
 
-use crate::path::Key;
+use crate::path::{Key, Path};
 use crate::value::Value;
 
 /// What stands in the place of a secret.
@@ -31,7 +31,6 @@ pub const SECRETS: &[&str] = &[
     "*passphrase",
     "psk",
     "*_psk",
-    "psk_*",
     "secret",
     "*_secret",
     "pin",
@@ -103,6 +102,12 @@ impl Secrets {
         // The same keys, and no deeper than before.
         Value::object(object.members().iter().map(member).collect()).unwrap_or(Value::Null)
     }
+
+    /// The same for the value at a path, which may be an option's.
+    pub fn hide_at(&self, path: &Path, value: &Value) -> Value {
+        let secret = value.as_object().is_none() && path.name().is_some_and(|name| self.hides(name));
+        if secret { hidden(value) } else { self.hide(value) }
+    }
 }
 
 /// A value that tells no more than whether it's one or many.
@@ -138,6 +143,13 @@ mod tests {
         assert!(!Secrets::none().hides("key"));
         let more = Secrets::default().with(["SSID", "*name", "public_key"]);
         assert!(more.hides("ssid") && more.hides("username") && more.hides("public_key"));
+    }
+
+    #[test]
+    fn an_option_alone_is_hidden_by_its_path() {
+        let at = |path: &str| Secrets::default().hide_at(&Path::parse(path).unwrap(), &Value::from("x"));
+        assert_eq!(at("config-r.uci.wireless.w.key"), Value::from(HIDDEN));
+        assert_eq!(at("config-r.uci.wireless.w.ssid"), Value::from("x"));
     }
 
     #[test]

@@ -33,5 +33,6 @@ mod tui;
 mod uci;
 mod uci_bridge;
 mod uci_crash;
+mod uci_fuzz;
 mod weight;
 mod wire;

@@ -365,6 +365,27 @@ fn a_router_that_was_away_for_fifty_versions_applies_only_the_last() {
 }
 
 #[test]
+fn after_thousands_of_changes_elsewhere_in_its_root_the_next_one_is_still_seen() {
+    let root = Scratch::new();
+    furnish(root.path());
+    let dir = root.path().display().to_string();
+    let args = ["--id", "r1", "--uci", "--uci-root", &dir, "--uci-settle", "0", "--durability", "none"];
+    let router = Server::with(&args);
+    ok(&router, &["uci", "adopt"], "");
+    let mut http = Http::unix(&router);
+    // More than a watch holds, twice.
+    for n in 0..2_500 {
+        let answer = http.call("PUT /config-r1/note", &[], n.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    put(&router, "config-r1/uci/network/lan/ipaddr", r#""10.9.8.7""#);
+    eventually("it's on trial", || {
+        let status = http_unix(&router, "GET /_uci", &[], "").json();
+        text(&status, &["reason"]).contains("tega uci confirm")
+    });
+}
+
+#[test]
 fn an_edit_by_hand_is_drift_that_is_told_without_secrets_and_a_new_version_keeps_the_edited_file() {
     let net = Net::adopted(&[]);
     fs::write(

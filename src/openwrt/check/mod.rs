@@ -26,6 +26,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use crate::openwrt::one_line;
 use crate::openwrt::package::{self, Wanted};
 use crate::openwrt::uci::{Package, Section, is_package_name};
 use crate::path::{Key, write_keys};
@@ -33,6 +34,9 @@ use crate::value::Value;
 
 /// The most findings that are told.
 pub const MAX_FINDINGS: usize = 500;
+
+/// How much a finding says at most, in characters.
+const SHOWN: usize = 300;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,7 +92,7 @@ pub fn check(uci: &Value) -> Vec<Finding> {
     };
     let mut packages = Vec::new();
     for (name, value) in object.members() {
-        match package::wanted(value) {
+        match package::lenient(value) {
             Ok(Wanted::Package(package)) => packages.push((name.as_str(), package)),
             Ok(Wanted::Removed) => {}
             Err(error) => {
@@ -152,7 +156,10 @@ impl Report {
     fn add(&mut self, severity: Severity, path: &[&str], text: String) {
         if self.findings.len() < MAX_FINDINGS {
             let path = path.iter().map(Key::new).collect();
-            self.findings.push(Finding { severity, path, text });
+            // It may repeat what an option says.
+            let mut line = String::new();
+            let _ = one_line(&text, SHOWN, &mut line);
+            self.findings.push(Finding { severity, path, text: line });
         }
     }
 }

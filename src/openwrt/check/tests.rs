@@ -223,4 +223,9 @@ fn only_the_errors_that_a_change_brings_are_news() {
 fn there_is_an_end_to_findings() {
     let rules = "config rule\n\toption src gone\n".repeat(MAX_FINDINGS + 10);
     assert_eq!(found(&[("firewall", &rules)]).len(), MAX_FINDINGS);
+    // A finding is one line, however long and odd the word that it tells of.
+    let lines = found(&[("firewall", &format!("config rule\n\toption src 'a\u{1b}{}'\n", "b".repeat(5000)))]);
+    assert!(lines[0].len() < 400 && lines[0].contains("zone a\\u{1b}bb"), "{lines:?}");
+    // But a control character that a file has is no error.
+    assert_eq!(found(&[("x", "config a n\n\toption x 'a\u{1}'\n")]), [""; 0]);
 }

@@ -4,9 +4,13 @@ use std::fmt;
 
 use super::error::Error;
 use super::{Wanted, write};
+use crate::openwrt::one_line;
 use crate::openwrt::secret::{HIDDEN, Secrets};
 use crate::openwrt::uci::{Content, Matching, Package, Section, quoted};
 use crate::value::Value;
+
+/// How much of an option is shown in a line, in characters.
+const SHOWN: usize = 300;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,16 +85,17 @@ fn between(before: &Package, after: &Package) -> Vec<Change> {
 }
 
 fn options(before: Option<&Section>, after: &Section) -> Vec<What> {
+    let (old, new) = (before.map(Section::by_name).unwrap_or_default(), after.by_name());
     let mut changes = Vec::new();
     for option in &after.options {
-        let old = before.and_then(|section| section.option(&option.name));
-        if old != Some(&option.content) {
+        let before = old.get(option.name.as_str()).copied();
+        if before != Some(&option.content) {
             let (name, after) = (option.name.clone(), Some(option.content.clone()));
-            changes.push(What::Option { name, before: old.cloned(), after });
+            changes.push(What::Option { name, before: before.cloned(), after });
         }
     }
     for option in before.map_or(&[][..], |section| &section.options) {
-        if after.option(&option.name).is_none() {
+        if !new.contains_key(option.name.as_str()) {
             let (name, before) = (option.name.clone(), Some(option.content.clone()));
             changes.push(What::Option { name, before, after: None });
         }
@@ -99,7 +104,8 @@ fn options(before: Option<&Section>, after: &Section) -> Vec<What> {
 }
 
 impl Change {
-    /// One line, without its end, as `uci changes` might say it; values of secret options are left out.
+    /// One line, without its end, as `uci changes` might say it; values of secret options are left out, and long ones
+    /// cut.
     ///
     /// ```
     /// use tega::openwrt::{package::changes, secret::Secrets};
@@ -151,15 +157,16 @@ impl fmt::Display for Shown<'_> {
         if self.hidden {
             return f.write_str(HIDDEN);
         }
-        for (at, value) in self.content.values().iter().enumerate() {
-            if at > 0 {
-                f.write_str(" ")?;
+        let mut text = String::new();
+        for value in self.content.values() {
+            if !text.is_empty() {
+                text.push(' ');
             }
-            for c in String::from_utf8_lossy(&quoted(value)).chars() {
-                // A value of several lines, or with an escape sequence, must not look like something else.
-                if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+            text.push_str(&String::from_utf8_lossy(&quoted(value)));
+            if text.len() > SHOWN {
+                break;
             }
         }
-        Ok(())
+        one_line(&text, SHOWN, f)
     }
 }

@@ -95,6 +95,11 @@ pub fn wanted(value: &Value) -> Result<Wanted, Error> {
     write::wanted(value, None)
 }
 
+/// The same, with whatever control characters: the router's programs read a file that has some.
+pub(super) fn lenient(value: &Value) -> Result<Wanted, Error> {
+    write::lenient(value)
+}
+
 /// The file that the value wants, made from the one that there is.
 pub fn render(old: Option<&File>, value: &Value) -> Result<Rendered, Error> {
     let package = match write::wanted(value, old.map(File::package))? {

@@ -226,3 +226,12 @@ fn changes_are_told_by_section_and_secrets_are_not() {
     assert_eq!(tell(Some("c a x\nc a y\nc a z\n"), Some("c a z\nc a x\nc a y\n")), ["p.z: moved"]);
     assert_eq!(tell(Some("c a x\no o 1\n"), Some("c a x\n")), ["- p.x.o='1'"]);
 }
+
+#[test]
+fn a_change_is_one_line_of_a_bearable_length() {
+    let value = |text: &str| read(&file(&format!("config a n\n\toption x '{text}'\n"))).unwrap();
+    let changes = changes(Some(&value("a\u{1b}[31m")), Some(&value(&"b".repeat(5000)))).unwrap();
+    let line = changes[0].line("p", &Secrets::default());
+    assert!(line.starts_with("p.n.x: 'a\\u{1b}[31m' → 'bbb") && line.ends_with("b…"), "{line}");
+    assert!(line.len() < 400);
+}

@@ -7,6 +7,8 @@
 //! What comes out is read again and compared with what was wanted. So no oddity of a text can make it say
 //! something else: the worst is that it's written anew.
 
+use std::collections::HashMap;
+
 use super::model::{Content, Opt, Package, Section};
 use super::order::{Matching, same, same_package};
 use super::text::{quote, section_text};
@@ -94,45 +96,49 @@ impl<'a> Sections<'a> {
                 patches.push(self.word(&header.first, want.kind.as_bytes()));
             }
         }
-        let wanted = |name: &str| want.options.iter().find(|option| option.name == name);
-        for option in &have.options {
-            let said = |s: &&&Statement| {
-                let idle =
-                    s.kind == Kind::Option && s.second.as_ref().is_none_or(|word| word.text.is_empty());
-                s.kind != Kind::Config && *s.first.text == *option.name.as_bytes() && !idle
-            };
-            let statements: Vec<&Statement> = statements.iter().filter(said).copied().collect();
-            match wanted(&option.name) {
-                Some(new) if new.content == option.content => {}
-                Some(new) => self.content(&statements, option, new, &mut patches)?,
-                None => self.without(&statements, &mut patches)?,
+        let mut said: HashMap<&[u8], Vec<&Statement>> = HashMap::new();
+        for statement in statements {
+            let empty = statement.second.as_ref().is_none_or(|word| word.text.is_empty());
+            // An option without a value says nothing.
+            if statement.kind == Kind::List || (statement.kind == Kind::Option && !empty) {
+                said.entry(&statement.first.text).or_default().push(statement);
             }
         }
-        let new: Vec<&Opt> =
-            want.options.iter().filter(|option| have.option(&option.name).is_none()).collect();
+        let wanted = want.by_name();
+        for option in &have.options {
+            let said = said.get(option.name.as_bytes()).map_or(&[][..], Vec::as_slice);
+            match wanted.get(option.name.as_str()) {
+                Some(new) if **new == option.content => {}
+                Some(new) => self.content(said, option, new, &mut patches)?,
+                None => self.without(said, &mut patches)?,
+            }
+        }
+        let known = have.by_name();
+        let new = want.options.iter().filter(|option| !known.contains_key(option.name.as_str()));
+        let new: Vec<&Opt> = new.collect();
         if !new.is_empty() {
             let last = statements.last().filter(|statement| statement.alone)?;
-            let lines = new.iter().flat_map(|option| lines_of(option));
+            let lines = new.iter().flat_map(|option| lines_of(&option.name, &option.content));
             patches.push(self.behind(last, self.indent(statements), lines.collect()));
         }
         Some(patches)
     }
 
     /// Another content for an option that these statements say.
-    fn content(&self, said: &[&Statement], old: &Opt, new: &Opt, patches: &mut Vec<Patch>) -> Option<()> {
+    fn content(&self, said: &[&Statement], old: &Opt, new: &Content, patches: &mut Vec<Patch>) -> Option<()> {
         let all = |kind: Kind| said.iter().all(|statement| statement.kind == kind);
-        match (&old.content, &new.content) {
+        match (&old.content, new) {
             (Content::One(_), Content::One(value)) if all(Kind::Option) => {
                 // The last one counts.
                 patches.push(self.value(said.last()?, value));
             }
             (Content::Many(olds), Content::Many(values)) if all(Kind::List) && olds.len() == said.len() => {
-                self.list(said, olds, &new.name, values, patches)?;
+                self.list(said, olds, &old.name, values, patches)?;
             }
             _ => {
                 let (first, rest) = said.split_first()?;
                 let indent = self.indent(&[*first]);
-                patches.push(self.behind(first, indent, lines_of(new)));
+                patches.push(self.behind(first, indent, lines_of(&old.name, new)));
                 self.without(std::slice::from_ref(first), patches)?;
                 self.without(rest, patches)?;
             }
@@ -371,12 +377,12 @@ fn end_line(out: &mut Vec<u8>) {
 }
 
 /// The lines that say an option, without their indent and end.
-fn lines_of(option: &Opt) -> Vec<Vec<u8>> {
-    let keyword = match option.content {
+fn lines_of(name: &str, content: &Content) -> Vec<Vec<u8>> {
+    let keyword = match content {
         Content::One(_) => "option",
         Content::Many(_) => "list",
     };
-    option.content.values().iter().map(|value| line(keyword, &option.name, value)).collect()
+    content.values().iter().map(|value| line(keyword, name, value)).collect()
 }
 
 fn line(keyword: &str, name: &str, value: &[u8]) -> Vec<u8> {

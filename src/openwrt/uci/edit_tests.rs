@@ -246,3 +246,15 @@ fn a_removed_section_of_a_real_file_leaves_the_pieces_of_the_others() {
         }
     }
 }
+
+#[test]
+fn a_large_file_is_changed_as_fast_as_a_small_one_is() {
+    // Each of these would take minutes if names were looked for one after the other.
+    let options = |end: &str| (0..60_000).map(|n| format!("o n{n} 1\n")).collect::<String>() + end;
+    let (old, new) = (format!("c a\n{}", options("o x 1\n")), format!("c a\n{}", options("o x 2\n")));
+    becomes(&old, &new, &new);
+    let rules = |end: &str| (0..9_000).map(|n| format!("c rule\no x {n}{end}\n")).collect::<String>();
+    becomes(&rules(""), &rules("a"), &rules("a"));
+    let lines = |end: &str| format!("c a\no x '{}{end}'\n", "\n".repeat(MAX_FILE - 100));
+    becomes(&lines("1"), &lines("2"), &lines("2"));
+}

@@ -52,6 +52,11 @@ impl Content {
 }
 
 impl Section {
+    /// The options by their names: for who asks for many.
+    pub(in crate::openwrt) fn by_name(&self) -> HashMap<&str, &Content> {
+        self.options.iter().map(|option| (option.name.as_str(), &option.content)).collect()
+    }
+
     /// The option of this name.
     pub fn option(&self, name: &str) -> Option<&Content> {
         self.options.iter().find(|option| option.name == name).map(|option| &option.content)
@@ -92,7 +97,7 @@ impl Package {
             return Err(Unfit::Sections);
         }
         let mut names: HashSet<String> = HashSet::new();
-        let (mut statements, mut bytes) = (0usize, 0usize);
+        let (mut statements, mut bytes) = (0usize, "\n".len());
         for (at, section) in self.sections.iter().enumerate() {
             if !is_type(&section.kind) {
                 return Err(Unfit::Type(at));
@@ -106,8 +111,8 @@ impl Package {
             }
             let mut options: HashSet<&str> = HashSet::new();
             statements += 1;
-            bytes +=
-                section.kind.len() + section.name.as_ref().map_or(0, String::len) + "\nconfig  ''\n".len();
+            let name = section.name.as_ref().map_or(0, String::len);
+            bytes += quoted_len(section.kind.as_bytes()) + name + "\nconfig  ''\n".len();
             for option in &section.options {
                 let values = option.content.values();
                 let empty = matches!(&option.content, Content::One(value) if value.is_empty());
@@ -118,10 +123,8 @@ impl Package {
                     return Err(Unfit::Value(at, option.name.clone()));
                 }
                 statements += values.len();
-                // A quote needs four bytes.
-                let long = |value: &Vec<u8>| value.len() + 3 * value.iter().filter(|b| **b == b'\'').count();
-                let each = option.name.len() + "\toption  ''\n".len();
-                bytes += values.iter().map(|value| each + long(value)).sum::<usize>();
+                let each = option.name.len() + "\toption  \n".len();
+                bytes += values.iter().map(|value| each + quoted_len(value)).sum::<usize>();
             }
         }
         match () {
@@ -171,6 +174,11 @@ impl fmt::Display for Unfit {
 }
 
 impl std::error::Error for Unfit {}
+
+/// How long a value is in quotes, where a quote needs four bytes.
+fn quoted_len(value: &[u8]) -> usize {
+    2 + value.len() + 3 * value.iter().filter(|b| **b == b'\'').count()
+}
 
 /// Whether this names a section or an option: letters, digits and `_`, at least one.
 pub fn is_name(name: &str) -> bool {

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::model::{Content, Package, Section};
+use super::model::{Content, Opt, Package, Section};
 
-/// How many pairs of anonymous sections of one type are compared. Beyond it they are taken in their order.
-const MOST_PAIRS: usize = 20_000;
+/// How many options of anonymous sections of one type are compared. Beyond it the sections are taken in their order.
+const MOST_COMPARED: usize = 200_000;
 
 /// How the sections of a package are those of an older one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ fn alike(
     wants: &[usize],
     found: &mut [Option<usize>],
 ) {
-    if olds.len().saturating_mul(wants.len()) > MOST_PAIRS {
+    let options: usize = olds.iter().map(|at| 1 + old.sections[*at].options.len()).sum();
+    if options.saturating_mul(wants.len()) > MOST_COMPARED {
         for (want, old) in wants.iter().zip(olds) {
             found[*want] = Some(old);
         }
@@ -105,7 +106,8 @@ fn alike(
             found[*want] = Some(*old);
             return;
         }
-        let scored = olds.iter().enumerate().map(|(at, o)| (likeness(&old.sections[*o], section), at));
+        let wanted = section.by_name();
+        let scored = olds.iter().enumerate().map(|(at, o)| (likeness(&old.sections[*o], &wanted), at));
         // Of those alike the first one: `max_by_key` would take the last.
         let best = scored.rev().max_by_key(|(score, _)| *score).filter(|(score, _)| *score > 0);
         if let Some((_, at)) = best {
@@ -114,10 +116,10 @@ fn alike(
     }
 }
 
-fn likeness(a: &Section, b: &Section) -> usize {
-    let one = |option: &super::model::Opt| match b.option(&option.name) {
-        Some(other) if *other == option.content && option.name == "name" => 1000,
-        Some(other) if *other == option.content => 2,
+fn likeness(a: &Section, b: &HashMap<&str, &Content>) -> usize {
+    let one = |option: &Opt| match b.get(option.name.as_str()) {
+        Some(other) if **other == option.content && option.name == "name" => 1000,
+        Some(other) if **other == option.content => 2,
         Some(_) => 1,
         None => 0,
     };

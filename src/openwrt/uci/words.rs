@@ -92,7 +92,9 @@ impl<'a> Reader<'a> {
             self.size *= 2;
         }
         self.buffer.truncate(offset);
-        self.origins.retain(|(at, _)| *at < offset);
+        while self.origins.last().is_some_and(|(at, _)| *at >= offset) {
+            self.origins.pop();
+        }
         let mut to = offset;
         loop {
             let rest = &self.source[self.read..];
@@ -107,7 +109,9 @@ impl<'a> Reader<'a> {
                 }
             };
             let text = taken.split(|b| *b == 0).next().unwrap_or_default();
-            self.origins.push((to, self.read));
+            if self.origins.is_empty() || self.origin(to) != self.read {
+                self.origins.push((to, self.read));
+            }
             self.read += taken.len();
             self.count(taken);
             if text.is_empty() {
