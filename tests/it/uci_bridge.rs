@@ -250,9 +250,12 @@ fn a_change_that_cuts_the_uplink_is_undone_in_time_and_the_global_learns_why() {
 
 #[test]
 fn what_was_reverted_is_remembered_across_a_restart() {
-    let mut net = Net::adopted(&["--uci-confirm", "2"]);
+    let mut net = Net::adopted(&[]);
+    // The time limit is the router's own, in the tree.
+    net.put("config-r1/tega/confirm_seconds", "2");
+    net.state("confirmed", 1);
     net.put("config-r1/uci/network/lan/proto", r#""cutoff""#);
-    net.state("reverted", 1);
+    net.state("reverted", 2);
     let events = net.events().len();
     net.router.restart();
     eventually("it says so again", || {
