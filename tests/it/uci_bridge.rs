@@ -250,9 +250,12 @@ fn a_change_that_cuts_the_uplink_is_undone_in_time_and_the_global_learns_why() {
 
 #[test]
 fn what_was_reverted_is_remembered_across_a_restart() {
-    let mut net = Net::adopted(&["--uci-confirm", "2"]);
+    let mut net = Net::adopted(&[]);
+    // The time limit is the router's own, in the tree.
+    net.put("config-r1/tega/confirm_seconds", "2");
+    net.state("confirmed", 1);
     net.put("config-r1/uci/network/lan/proto", r#""cutoff""#);
-    net.state("reverted", 1);
+    net.state("reverted", 2);
     let events = net.events().len();
     net.router.restart();
     eventually("it says so again", || {
@@ -362,6 +365,27 @@ fn a_router_that_was_away_for_fifty_versions_applies_only_the_last() {
     net.state("confirmed", 50);
     assert_eq!(net.read("network"), NETWORK.replace("192.168.1.1", "10.0.0.50"));
     assert_eq!(net.events().len(), 1, "{:?}", net.events());
+}
+
+#[test]
+fn after_thousands_of_changes_elsewhere_in_its_root_the_next_one_is_still_seen() {
+    let root = Scratch::new();
+    furnish(root.path());
+    let dir = root.path().display().to_string();
+    let args = ["--id", "r1", "--uci", "--uci-root", &dir, "--uci-settle", "0", "--durability", "none"];
+    let router = Server::with(&args);
+    ok(&router, &["uci", "adopt"], "");
+    let mut http = Http::unix(&router);
+    // More than a watch holds, twice.
+    for n in 0..2_500 {
+        let answer = http.call("PUT /config-r1/note", &[], n.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    put(&router, "config-r1/uci/network/lan/ipaddr", r#""10.9.8.7""#);
+    eventually("it's on trial", || {
+        let status = http_unix(&router, "GET /_uci", &[], "").json();
+        text(&status, &["reason"]).contains("tega uci confirm")
+    });
 }
 
 #[test]

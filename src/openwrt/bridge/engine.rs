@@ -6,19 +6,19 @@
 //! tree, only while none waits.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::command::Cancel;
 use super::drift::Drift;
+use super::ear::Ear;
 use super::journal::Journal;
 use super::plan::{self, Prepared, Said};
 use super::publish::Publisher;
 use super::record::Mark;
 use super::said::{Effect, Input, Planned, Settings, State, Wanted};
-use super::services::{self, Services, Watch};
+use super::services::{self, Services, Watch as ServiceWatch};
 use super::trial::{Nonces, Trial};
 use super::{Ask, Options, Verb, answer};
 use crate::api::error::Refusal;
@@ -80,7 +80,7 @@ pub(super) struct Engine {
     publisher: Publisher,
     pub(super) drift: Drift,
     pub(super) sender: Sender<Message>,
-    pub(super) poked: Arc<AtomicBool>,
+    ear: Ear,
     /// The config root.
     pub(super) root: Key,
     /// What is being applied.
@@ -90,7 +90,7 @@ pub(super) struct Engine {
     pub(super) jobs: [u64; 5],
     pub(super) last_job: u64,
     pub(super) cancel: Cancel,
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<ServiceWatch>,
     pub(super) watch_at: u64,
     pub(super) drift_at: u64,
     /// Attempts to connect that had begun when the services were told to reload.
@@ -126,7 +126,7 @@ impl Engine {
         (id, options): (TegaId, Options),
         (store, hub): (Store, Hub),
         journal: Journal,
-        (sender, poked): (Sender<Message>, Arc<AtomicBool>),
+        ear: Ear,
     ) -> Engine {
         let services = Services::new(&options.root, options.reload.clone());
         let publisher = Publisher::new(&id, store.clone(), hub.clone());
@@ -142,8 +142,8 @@ impl Engine {
             services,
             publisher,
             drift: Drift::default(),
-            sender,
-            poked,
+            sender: ear.sender.clone(),
+            ear,
             root,
             prepared: None,
             limit_ms,
@@ -237,7 +237,7 @@ impl Engine {
     fn message(&mut self, message: Message) {
         match message {
             Message::Poke => {
-                self.poked.store(false, Ordering::SeqCst);
+                self.ear.listen(&self.store);
                 self.tree();
             }
             Message::Ask(ask, done) => self.ask(ask, done),

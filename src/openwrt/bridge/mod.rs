@@ -12,7 +12,7 @@
 //!
 //! - `plan`: which files a version changes, pure. `files`: reading and locking them as `uci` does.
 //! - `journal`: the change of several files as one, and what is remembered (`record`), and undone at a start (`recover`); `disk` is each of its steps.
-//! - `trial`: the machine, without any I/O; `said` is what it's told and tells, `stands` how it stands. `engine`: the thread
+//! - `ear`: hears of new versions. `trial`: the machine, without any I/O; `said` is what it's told and tells, `stands` how it stands. `engine`: the thread
 //!   that drives it; `act`: what that does for the machine.
 //! - `services`, `probe`, `command`: procd, what else must work, and the programs that are run for both.
 //! - `drift`: edits by others. `publish`, `answer`: what is told, in the tree and to who asks.
@@ -48,6 +48,7 @@ mod answer;
 mod command;
 pub mod disk;
 mod drift;
+mod ear;
 mod engine;
 pub mod files;
 pub mod journal;
@@ -64,8 +65,6 @@ mod tests;
 pub mod trial;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -73,8 +72,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::Hub;
 use crate::openwrt::secret::Secrets;
-use crate::path::{Key, Path as TreePath};
-use crate::store::{Channel, Store, Watch};
+use crate::store::Store;
 use crate::value::Value;
 
 use disk::Disk;
@@ -165,8 +163,6 @@ pub struct Ask {
 pub struct Bridge {
     sender: Sender<Message>,
     thread: Option<JoinHandle<()>>,
-    /// Ends with it.
-    _watch: Watch,
 }
 
 /// Who asks a bridge, from any thread.
@@ -201,22 +197,11 @@ impl Bridge {
             Err(error) => return Err(format!("--uci: {error}")),
         };
         let (sender, receiver) = channel();
-        let poked = Arc::new(AtomicBool::new(false));
-        let (waker, flag) = (sender.clone(), poked.clone());
-        let watch = store.watch(None, move || {
-            // What comes while one waits is seen with it.
-            if !flag.swap(true, Ordering::SeqCst) {
-                let _ = waker.send(Message::Poke);
-            }
-        });
-        let root = TreePath::from_checked(vec![Key::from(format!("config-{id}"))]);
-        let subscribed = watch.subscribe(Channel::Path(root), None);
-        subscribed.map_err(|error| format!("--uci: {error}"))?;
+        let ear = ear::Ear::new(id, &store, sender.clone()).map_err(|error| format!("--uci: {error}"))?;
         let thread = std::thread::Builder::new().name("uci".into());
         let thread = match journal {
             Ok(journal) => {
-                let engine =
-                    Engine::new((id.clone(), options), (store, hub), journal, (sender.clone(), poked));
+                let engine = Engine::new((id.clone(), options), (store, hub), journal, ear);
                 thread.spawn(move || engine.run(&receiver))
             }
             Err(reason) => {
@@ -226,7 +211,7 @@ impl Bridge {
             }
         };
         let thread = thread.map_err(|error| format!("--uci: no thread: {error}"))?;
-        Ok(Bridge { sender, thread: Some(thread), _watch: watch })
+        Ok(Bridge { sender, thread: Some(thread) })
     }
 
     /// Who may ask it.

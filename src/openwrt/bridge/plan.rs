@@ -35,11 +35,11 @@ pub(super) struct Said {
     pub(super) confirm_seconds: Option<u64>,
 }
 
-/// What the config root says now; `None`: it doesn't exist.
+/// What the config root says now; `None`: it doesn't exist. Ephemeral nodes say nothing: they may be gone in a moment.
 pub(super) fn said(view: &View, root: &str) -> Option<Said> {
     let state = view.root(root)?;
     let mark = Mark { incarnation: state.incarnation, version: state.version };
-    let node = |keys: &[Key]| state.present.get(keys).map(|node| node.to_value());
+    let node = |keys: &[Key]| state.tree.get(keys).map(|node| node.to_value());
     let value = node(&[Key::from(UCI)]);
     let packages = value.as_ref().and_then(Value::as_object).map(|object| object.members().to_vec());
     let packages = packages.filter(|packages| !packages.is_empty());
@@ -197,5 +197,79 @@ pub(super) fn value_of(config: &ConfigDir, name: &str) -> Result<Option<Value>, 
         Ok(Rendered::Same) => Ok(Some(value)),
         Ok(_) => Err(format!("{name}: written again it would be another file")),
         Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::daemon::testing::Scratch;
+    use crate::store::{Options, Store, Transaction};
+
+    const FIREWALL: &str = "config zone\n\toption name 'lan'\n\nconfig forwarding\n\toption src 'lan'\n";
+
+    fn router() -> (Scratch, ConfigDir, Store) {
+        let scratch = Scratch::new();
+        let config = ConfigDir::below(scratch.path());
+        fs::create_dir_all(config.path()).unwrap();
+        fs::write(config.path().join("system"), "config system\n\toption hostname 'a'\n").unwrap();
+        (scratch, config, Store::in_memory(Options::default()))
+    }
+
+    fn put(store: &Store, path: &str, json: &str) {
+        let put = Transaction::new(None).put(path.parse().unwrap(), Value::parse(json).unwrap());
+        store.commit(put).unwrap();
+    }
+
+    fn plan(config: &ConfigDir, store: &Store) -> Result<Prepared, String> {
+        let said = said(&store.view(), "config-r1").unwrap();
+        prepare(config, &said, &Memory::default(), &Secrets::default())
+    }
+
+    #[test]
+    fn only_packages_of_the_tree_change_and_only_by_what_stays() {
+        let (_scratch, config, store) = router();
+        put(&store, "config-r1.tega.confirm_seconds", "7");
+        let none = said(&store.view(), "config-r1").unwrap();
+        assert_eq!((none.packages, none.sum, none.confirm_seconds), (None, None, Some(7)));
+        put(&store, "config-r1.uci.system", r#"{"@system[0]":{".type":"system","hostname":"b"}}"#);
+        let before = said(&store.view(), "config-r1").unwrap();
+        let session = store.begin_session(crate::commit::TegaId::new("x").unwrap());
+        let path = "config-r1.uci.network".parse().unwrap();
+        let lease = Transaction::new(None).put_ephemeral(path, Value::from(1));
+        store.commit(Transaction { session: Some(session), ..lease }).unwrap();
+        assert_eq!(said(&store.view(), "config-r1").unwrap().sum, before.sum);
+        let planned = plan(&config, &store).unwrap();
+        let [change] = planned.plan.changes.as_slice() else { panic!("{planned:?}") };
+        assert_eq!((change.name.as_str(), change.drifted), ("system", false));
+        assert_eq!(planned.lines[0].1, ["system.@system[0].hostname: 'a' → 'b'"]);
+    }
+
+    #[test]
+    fn what_certainly_breaks_is_refused_and_what_was_broken_before_is_not() {
+        let (_scratch, config, store) = router();
+        let zones = r#"{"@zone[0]":{".type":"zone","name":"lan"},"@forwarding[0]":{".type":"forwarding","src":"lan","dest":"wan"}}"#;
+        put(&store, "config-r1.uci.firewall", zones);
+        let why = plan(&config, &store).unwrap_err();
+        assert!(why.contains("firewall.@forwarding[0].dest: there's no zone wan"), "{why}");
+        fs::write(config.path().join("firewall"), format!("{FIREWALL}\toption dest 'wan'\n")).unwrap();
+        put(&store, "config-r1.uci.firewall[\"@zone[0]\"].input", "\"ACCEPT\"");
+        assert_eq!(plan(&config, &store).unwrap().plan.changes.len(), 1);
+        for (name, why) in [("a.b", "no name"), ("x-opkg", "no name")] {
+            put(&store, &format!("config-r1.uci[\"{name}\"]"), r#"{".package":true}"#);
+            assert!(plan(&config, &store).unwrap_err().contains(why));
+        }
+    }
+
+    #[test]
+    fn a_file_is_taken_in_only_if_it_would_come_out_the_same() {
+        let (_scratch, config, _) = router();
+        fs::write(config.path().join("firewall"), FIREWALL).unwrap();
+        assert!(value_of(&config, "firewall").unwrap().is_some());
+        assert_eq!(value_of(&config, "none").unwrap(), None);
+        fs::write(config.path().join("firewall"), "nonsense").unwrap();
+        assert!(value_of(&config, "firewall").unwrap_err().contains("firewall"));
     }
 }
