@@ -74,6 +74,9 @@ pub async fn serve<S>(
     poll_fn(|cx| socket.poll(cx)).await;
 }
 
+/// An answer that is encoded elsewhere. `None`: that panicked; in it the frame with its memory, or that there was none.
+type Encoding = Pin<Box<dyn Future<Output = Option<Option<(String, Share)>>> + Send>>;
+
 struct Socket<S> {
     ws: WebSocketStream<Counted<S>>,
     /// The memory of answers that wait.
@@ -92,7 +95,7 @@ struct Socket<S> {
     /// A frame that is being sent in fragments: what is left of it.
     partial: Option<Bytes>,
     /// The read that runs elsewhere; nothing more is read from the peer until it's done.
-    large: Option<Pin<Box<dyn Future<Output = Option<Option<(String, Share)>>> + Send>>>,
+    large: Option<Encoding>,
     /// The watch may have events.
     poked: bool,
     /// A close frame was sent.
