@@ -135,11 +135,13 @@ fn store(context: &Context, page: &mut Page) {
     }
 }
 
+/// One of an amount's numbers.
+type Of = fn(&Amount) -> u64;
+
 /// What was written to the disk, by cause.
 fn written(written: &Written, page: &mut Page) {
     let causes =
         [("commits", written.commits), ("compactions", written.compactions), ("reserves", written.reserves)];
-    type Of = fn(&Amount) -> u64;
     let families: [(Family, Of); 3] = [
         (("disk_written_bytes_total", "counter", "Bytes written to the data directory."), |amount| {
             amount.bytes

@@ -74,8 +74,8 @@ pub async fn serve<S>(
     poll_fn(|cx| socket.poll(cx)).await;
 }
 
-/// A read that runs elsewhere: the answer and its share of the memory; `None`: it was given up.
-type Reading = Pin<Box<dyn Future<Output = Option<Option<(String, Share)>>> + Send>>;
+/// An answer that is encoded elsewhere. `None`: that panicked; in it the frame with its memory, or that there was none.
+type Encoding = Pin<Box<dyn Future<Output = Option<Option<(String, Share)>>> + Send>>;
 
 struct Socket<S> {
     ws: WebSocketStream<Counted<S>>,
@@ -95,7 +95,7 @@ struct Socket<S> {
     /// A frame that is being sent in fragments: what is left of it.
     partial: Option<Bytes>,
     /// The read that runs elsewhere; nothing more is read from the peer until it's done.
-    large: Option<Reading>,
+    large: Option<Encoding>,
     /// The watch may have events.
     poked: bool,
     /// A close frame was sent.

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::compact::{Text, write_store};
 use super::footprint::Footprint;
+use super::open::Opened;
 use super::shared::locked;
 use super::state::State;
-use super::{Done, Error, Health, Opened, Receipt, Shared, Submission};
+use super::{Done, Error, Health, Receipt, Shared, Submission};
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::log::{AppendError, Group, Log, Offset};
 

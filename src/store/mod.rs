@@ -75,6 +75,7 @@ mod homes;
 mod import;
 mod install;
 mod judge;
+mod open;
 mod options;
 mod overlay;
 mod peek;
@@ -93,19 +94,17 @@ mod upkeep;
 mod watch;
 mod within;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::commit::{Incarnation, Position, TegaId};
-use crate::log::{AppendError, Directory, Log, Medium, Offset};
+use crate::commit::TegaId;
 use crate::path::{Key, Path};
 use crate::system::now_ms;
-use crate::tree::{Difference, Map, Tree};
+use crate::tree::{Difference, Tree};
 use crate::value::Value;
 
-use shared::{Done, Guard, Shared, Submission, locked};
+use shared::{Done, Shared, Submission, locked};
 
 pub use crate::log::{Amount, Room, Written};
 pub use check::Check;
@@ -145,136 +144,7 @@ struct Handle {
 /// root has given out since the newest of that root's commits that is here.
 const LOST_POSITIONS: u64 = 1 << 24;
 
-/// What was found on the disk, for the committer.
-struct Opened {
-    log: Log,
-    /// Its length after the last compaction.
-    compacted: Offset,
-    dir: Option<PathBuf>,
-    /// The disk has no room to begin it.
-    full: Option<String>,
-}
-
-/// The stack of a thread of the store: nothing recurses deeper than a tree may be.
-const STACK: usize = 1 << 20;
-
 impl Store {
-    /// Opens the store in a directory, which is created where it is missing and locked against everybody else.
-    ///
-    /// All that was acknowledged as durable is there. A torn tail of the log is cut and reported to the `log` facade; a
-    /// log that lost what was durable is refused with file and offset, and `tega log --repair` mends it.
-    pub fn open(dir: impl AsRef<std::path::Path>, options: Options) -> Result<Store, OpenError> {
-        let directory = Directory::open(dir.as_ref())?;
-        let dir = directory.path().to_path_buf();
-        Store::open_with(Box::new(directory), Some(dir), options)
-    }
-
-    /// As [`Store::open`], on any medium.
-    pub fn open_on(medium: Box<dyn Medium>, options: Options) -> Result<Store, OpenError> {
-        Store::open_with(medium, None, options)
-    }
-
-    fn open_with(
-        medium: Box<dyn Medium>,
-        dir: Option<PathBuf>,
-        options: Options,
-    ) -> Result<Store, OpenError> {
-        let mut replay = replay::Replay::new(&options);
-        let (mut log, recovery) = Log::open(medium, &mut |offset, text| replay.record(offset, text))?;
-        if recovery.cut_bytes > 0 {
-            ::log::warn!(
-                "the log was torn: {} bytes cut at offset {}",
-                recovery.cut_bytes,
-                recovery.cut_at.0
-            );
-        }
-        let unfinished = |reason| {
-            let file = "log".to_string();
-            crate::log::LogError::Corrupt { file, offset: log.end(), reason }
-        };
-        replay.finish().map_err(unfinished)?;
-        let mut state = replay.state;
-        let store = replay.store.unwrap_or_else(Incarnation::draw);
-        let crashed = !recovery.sealed && !options.all_durable();
-        if crashed {
-            // What wasn't durable took positions that must not be taken again.
-            state.position.0 += LOST_POSITIONS;
-        }
-        let mut full = None;
-        if crashed || replay.store.is_none() {
-            let written = committer::log_store(&mut log, store, &state, replay.requests.forgotten);
-            match written.and_then(|()| log.sync()) {
-                Ok(()) => {}
-                // It serves reads all the same, and begins the log when there is room.
-                Err(AppendError::NoSpace(error)) => full = Some(error.to_string()),
-                Err(error) => {
-                    let doing = "beginning the log".to_string();
-                    let source = std::io::Error::other(error.to_string());
-                    return Err(crate::log::LogError::Io { doing, source }.into());
-                }
-            }
-        }
-        // What the log has of roots that live in memory now is from another time.
-        let in_log = |root: &Key| options.durability_of(root) != Durability::Memory;
-        if options.any_in_memory() {
-            let live = state.live.iter().filter(|(root, _)| in_log(root));
-            state.live = Map::from_sorted(live.map(|(root, it)| (root.clone(), it.clone())).collect());
-            let dead = state.dead.iter().filter(|(root, _)| in_log(root));
-            state.dead = Map::from_sorted(dead.map(|(root, it)| (root.clone(), it.clone())).collect());
-            let replaced = state.replaced.iter().filter(|(root, _)| in_log(root));
-            state.replaced =
-                Map::from_sorted(replaced.map(|(root, it)| (root.clone(), it.clone())).collect());
-        }
-        let opened = Opened { log, compacted: replay.compacted, dir, full };
-        Store::start(options, state, replay.requests, store, Some(opened))
-    }
-
-    /// A store that nothing of is kept.
-    pub fn in_memory(options: Options) -> Store {
-        let state = state::State::new(Position(0));
-        let started = Store::start(options, state, requests::Requests::default(), Incarnation::draw(), None);
-        match started {
-            Ok(store) => store,
-            // The same that `std::thread::spawn` does where the system has no thread left.
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn start(
-        options: Options,
-        state: state::State,
-        requests: requests::Requests,
-        store: Incarnation,
-        mut opened: Option<Opened>,
-    ) -> Result<Store, OpenError> {
-        let shared = Arc::new(Shared {
-            options,
-            durable: opened.is_some(),
-            dir: opened.as_mut().and_then(|opened| opened.dir.take()),
-            started_at: state.position,
-            queue: Mutex::default(),
-            work: Condvar::new(),
-            published: Mutex::new(state.clone()),
-            synced: Mutex::new(state.position),
-            watches: Mutex::default(),
-            overlay: Mutex::default(),
-            sessions: Mutex::default(),
-            pending: Mutex::default(),
-            requests: Mutex::new(requests),
-            report: Mutex::new((Health::Ok, None)),
-        });
-        let committer = committer::Committer::new(shared.clone(), state, store, opened);
-        let thread = std::thread::Builder::new().name("tega-commit".into()).stack_size(STACK).spawn({
-            let guard = Guard(shared.clone());
-            move || {
-                committer.run();
-                drop(guard);
-            }
-        });
-        let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
-        Ok(Store { handle: Arc::new(Handle { shared, thread }) })
-    }
-
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }

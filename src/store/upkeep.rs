@@ -187,7 +187,7 @@ impl Committer {
             shared.requeue(Submission::Compacted(written));
         };
         if let Err(error) =
-            std::thread::Builder::new().name("tega-compact".into()).stack_size(super::STACK).spawn(work)
+            std::thread::Builder::new().name("tega-compact".into()).stack_size(super::open::STACK).spawn(work)
         {
             self.compacted(Err(CompactionError::Abandoned(error)));
         }

@@ -4,6 +4,7 @@
 
 mod cli;
 mod cli_live;
+mod clock;
 mod concurrency;
 mod consistency;
 mod crash;

@@ -14,6 +14,7 @@ mod watches;
 use std::collections::HashMap;
 
 use super::*;
+use crate::commit::{Incarnation, Position};
 use crate::log::fake::Disk;
 use crate::tree::Version;
 
