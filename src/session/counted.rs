@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::message::MAX_MESSAGE;
 use crate::system::Budget;
 
 /// So many bytes of each session aren't counted.
@@ -42,7 +43,8 @@ impl<S> Counted<S> {
     fn pass(&mut self, bytes: &[u8]) {
         let most = self.frames.pass(bytes);
         let held = self.share.taken.saturating_add(FREE);
-        self.crowded |= most > held && !self.share.hold(most);
+        // What is too long for a message is refused above, before anything is made room for.
+        self.crowded |= most > held && most <= MAX_MESSAGE && !self.share.hold(most);
     }
 }
 

@@ -18,6 +18,7 @@ const ASKERS: &[(&str, &str)] = &[
     ("cli/token.rs", "when a token was made, for people"),
     ("daemon/logger.rs", "the time before a line of the log"),
     ("hub/routes.rs", "since when a link is up or down, for people; how long ago that is comes from ticks"),
+    ("openwrt/bridge/publish.rs", "when a version was tried or confirmed, for people"),
     ("store/batch.rs", "when a commit was made, kept for people"),
     ("store/install.rs", "the same of a snapshot"),
     ("store/mod.rs", "the same of a commit that is only tried"),

@@ -210,7 +210,7 @@ fn a_command_is_run_and_a_size_changed_while_the_screen_is_open() {
     pane.keys(&["?"]);
     pane.shows("Keys (any other key closes this)");
     pane.keys(&["Escape"]);
-    pane.tmux(&["resize-window", "-x", "60", "-y", "15"]);
+    pane.tmux(&["resize-window", "-x", "66", "-y", "15"]);
     pane.until("a narrower header", |screen| {
         screen.lines().next().is_some_and(|line| line.starts_with(" 1 Tree  2  3"))
     });
