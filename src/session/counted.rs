@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
+use crate::message::MAX_MESSAGE;
 use crate::system::Budget;
 
 /// So many bytes of each session aren't counted.
@@ -41,8 +42,9 @@ impl<S> Counted<S> {
 
     fn pass(&mut self, bytes: &[u8]) {
         let most = self.frames.pass(bytes);
-        let held = self.share.taken.saturating_add(FREE);
-        self.crowded |= most > held && !self.share.hold(most);
+        // What is too long is refused by the WebSocket, before it makes room for it.
+        let counts = most > self.share.taken.saturating_add(FREE) && most <= MAX_MESSAGE;
+        self.crowded |= counts && !self.share.hold(most);
     }
 }
 
