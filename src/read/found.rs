@@ -1,12 +1,12 @@
 //! What was found, and its text: plain, or `internal` with versions and owners.
 
-use super::{MAX_ANSWER, SELECT, Source, too_long};
+use super::{SELECT, Source, max_answer, too_long};
 use crate::api::error::Refusal;
 use crate::path::{Key, Path};
 use crate::store::{Ephemeral, Store};
 use crate::token::Access;
-use crate::tree::{self, Lease, Match, NodeRef, Pattern, Tree};
-use crate::value::write_string;
+use crate::tree::{self, Kind, Lease, Match, NodeRef, Pattern, Tree, Walk};
+use crate::value::{Value, write_string};
 
 // Writing to a String can't fail, so the results of `write_string` are dropped here.
 
@@ -67,14 +67,47 @@ impl Form {
     }
 }
 
-/// The nodes that an answer of [`MAX_ANSWER`] bytes may have: each costs two at least.
-const MAX_NODES: usize = MAX_ANSWER / 2;
+/// About how long the text of a node and of those below it is, no more than it is; `None`: longer than `most`.
+fn length(node: NodeRef<'_>, most: usize) -> Option<usize> {
+    let own = |node: &NodeRef<'_>| match node.kind {
+        Kind::Leaf(value) => text(value),
+        Kind::Container(_) => 2,
+    };
+    let mut sum = own(&node);
+    let mut walk = Walk::new(node);
+    while let Some((keys, node)) = walk.step() {
+        sum = sum.saturating_add(keys.last().map_or(0, |key| key.len() + 3)).saturating_add(own(&node));
+        if sum > most {
+            return None;
+        }
+    }
+    (sum <= most).then_some(sum)
+}
+
+/// The same of a value.
+fn text(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len() + 2,
+        Value::List(list) => list.items().iter().map(|item| 1 + text(item)).sum(),
+        _ => 1,
+    }
+}
+
+/// The same of whole roots together.
+fn whole_length<'a>(roots: impl Iterator<Item = &'a Tree>) -> Option<usize> {
+    let mut sum: usize = 0;
+    for tree in roots {
+        sum += length(tree.root(), max_answer().saturating_sub(sum))?;
+    }
+    Some(sum)
+}
 
 /// Appends what `write` does, within all limits.
 fn whole(out: &mut String, write: impl FnOnce(&mut String, &mut usize) -> bool) -> Result<(), Refusal> {
     let start = out.len();
-    let mut budget = MAX_NODES;
-    if write(out, &mut budget) && out.len() - start <= MAX_ANSWER {
+    // Each node costs two bytes at least.
+    let mut budget = max_answer() / 2;
+    if write(out, &mut budget) && out.len() - start <= max_answer() {
         return Ok(());
     }
     out.truncate(start);
@@ -132,6 +165,12 @@ impl Found {
 
     /// Appends it, however long that takes; nothing where it's refused.
     pub fn write(&self, out: &mut String) -> Result<(), Refusal> {
+        let length = match self.node() {
+            Some(node) => length(node, max_answer()),
+            None => whole_length(self.source.roots().map(|(_, tree)| tree)),
+        };
+        // Known before it's written, so that no more memory is taken for it than it has.
+        out.reserve(length.ok_or_else(too_long)?);
         whole(out, |out, budget| self.append(out, budget))
     }
 }
@@ -154,6 +193,7 @@ pub fn write_candidate(
             }
         });
     }
+    whole_length(roots.iter().filter_map(|(_, tree)| tree.as_ref())).ok_or_else(too_long)?;
     let form = if internal { Form::internal(store.ephemeral(&Path::TOP)) } else { Form::Plain };
     whole(out, |out, budget| form.roots(roots.iter().map(|(name, tree)| (name, tree.as_ref())), out, budget))
 }
@@ -213,7 +253,11 @@ impl Selection {
                 out.push(':');
                 before(found, out);
                 // Matches may contain each other, so that together they are more than the tree.
-                if !self.form.node(&found.keys, found.node, out, budget) || out.len() - start > MAX_ANSWER {
+                let left = max_answer().saturating_sub(out.len() - start);
+                if length(found.node, left).is_none()
+                    || !self.form.node(&found.keys, found.node, out, budget)
+                    || out.len() - start > max_answer()
+                {
                     return false;
                 }
                 out.push_str(after);

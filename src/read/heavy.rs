@@ -1,4 +1,4 @@
-//! A small pool for answers that would hold an event loop: two jobs at a time, the others wait in order.
+//! A small pool for answers that would hold an event loop: two jobs at a time at most, the others wait in order.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -6,8 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Jobs that run at the same time: enough that one big answer doesn't hold up another. Each may take as much memory as
-/// its answer.
+/// its answer, so that a machine with little of that does one.
 const AT_ONCE: usize = 2;
+
+/// Memory, in bytes, from which on there is enough for that.
+const ENOUGH: u64 = 256 << 20;
+
+fn at_once() -> usize {
+    static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *COUNT.get_or_init(|| if crate::system::memory() < ENOUGH { 1 } else { AT_ONCE })
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -32,7 +40,7 @@ impl Heavy {
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queue.waiting.push_back(Box::new(job));
-        if queue.running < AT_ONCE {
+        if queue.running < at_once() {
             queue.running += 1;
             let pool = self.clone();
             smol::unblock(move || pool.work()).detach();

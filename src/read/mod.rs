@@ -27,7 +27,7 @@
 //! A regex may visit every node, whatever it finds, and is never run on an event loop; nor is a search, which ends after
 //! [`MAX_LOOKED`] nodes, with an expression after a quarter of a second, and says where to go on.
 //!
-//! **Memory.** An answer has at most [`MAX_ANSWER`] bytes, and of those that are encoded off the loop only a few are
+//! **Memory.** An answer has at most [`max_answer`] bytes, which is found out before it is written, and of those that are encoded off the loop only a few are
 //! made at a time.
 //!
 //! **How it fails.** A [`Refusal`]: there's no such node, version or transaction, what was asked for together excludes each
@@ -51,11 +51,25 @@ pub use source::Source;
 use crate::api::error::Refusal;
 use crate::tree::SelectLimits;
 
-/// A read of at most so many nodes is encoded where it was asked for; a bigger one on another thread.
+/// A read of at most so many nodes, none of them long, is encoded where it was asked for; a bigger one on another
+/// thread.
 pub const INLINE_NODES: usize = 4_096;
 
-/// The longest answer, in bytes. A larger part of the tree is read in pieces.
+/// The longest answer, in bytes, where there is memory for it; see [`max_answer`].
 pub const MAX_ANSWER: usize = 64 << 20;
+
+/// The longest answer that there must be memory for: the longest value fits into it however it's written.
+const LEAST_ANSWER: usize = 4 << 20;
+
+/// The longest answer of this machine, in bytes: a 16th of its memory. A larger part of the tree is read in pieces.
+pub fn max_answer() -> usize {
+    static MOST: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *MOST.get_or_init(|| longest(crate::system::memory()))
+}
+
+fn longest(memory: u64) -> usize {
+    usize::try_from(memory / 16).unwrap_or(MAX_ANSWER).clamp(LEAST_ANSWER, MAX_ANSWER)
+}
 
 /// About where a page of rows ends, in bytes.
 pub const MAX_PAGE: usize = 256 << 10;
@@ -67,7 +81,10 @@ const MAX_VALUES: usize = 4 << 20;
 pub const SELECT: SelectLimits = SelectLimits { matches: 100_000, visits: 5_000_000 };
 
 fn too_long() -> Refusal {
-    Refusal::new("too_large", format!("the answer is longer than {} MiB; read it in parts", MAX_ANSWER >> 20))
+    Refusal::new(
+        "too_large",
+        format!("the answer is longer than {} MiB; read it in parts", max_answer() >> 20),
+    )
 }
 
 #[cfg(test)]

@@ -97,3 +97,12 @@ fn a_selection_shows_groups_and_instances() {
     some.write_instances(&mut out).unwrap();
     assert_eq!(out, r#"{"a.b":1,"a.c":2}"#);
 }
+
+#[test]
+fn the_longest_answer_follows_from_the_memory() {
+    for (mib, answer) in
+        [(0, 4 << 20), (64, 4 << 20), (128, 8 << 20), (1_024, 64 << 20), (u64::MAX >> 20, 64 << 20)]
+    {
+        assert_eq!(longest(mib << 20), answer, "{mib} MiB");
+    }
+}

@@ -42,9 +42,9 @@ impl<S> Counted<S> {
 
     fn pass(&mut self, bytes: &[u8]) {
         let most = self.frames.pass(bytes);
-        let held = self.share.taken.saturating_add(FREE);
-        // What is too long for a message is refused above, before anything is made room for.
-        self.crowded |= most > held && most <= MAX_MESSAGE && !self.share.hold(most);
+        // What is too long is refused by the WebSocket, before it makes room for it.
+        let counts = most > self.share.taken.saturating_add(FREE) && most <= MAX_MESSAGE;
+        self.crowded |= counts && !self.share.hold(most);
     }
 }
 

@@ -181,11 +181,11 @@ fn answers_that_nobody_takes_have_no_more_memory_than_there_is() {
         let mut other = Peer::new(address, "other").await;
         // It is told, if it listens after all, or cut off.
         while world.hub.status().sessions > 1 {
-            other.ask("REQUEST 1 GET me None\n{}").await;
+            other.ask("REQUEST 1 GET me c.d\n{}").await;
         }
         // What the one had is there for the other.
         while !budget.take(500_000) {
-            other.ask("REQUEST 2 GET me None\n{}").await;
+            other.ask("REQUEST 2 GET me c.d\n{}").await;
         }
     });
 }
@@ -203,7 +203,7 @@ fn a_message_that_is_announced_has_no_more_memory_than_there_is() {
         first.write_all(&head).await.unwrap();
         while budget.take(50_000) {
             budget.give(50_000);
-            other.ask("REQUEST 1 GET me None\n{}").await;
+            other.ask("REQUEST 1 GET me c.d\n{}").await;
         }
         let mut second = TcpStream::connect(address).await.unwrap();
         second.write_all(&head).await.unwrap();
@@ -212,7 +212,7 @@ fn a_message_that_is_announced_has_no_more_memory_than_there_is() {
         assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1013));
         drop((first, second));
         while !budget.take(100_000) {
-            other.ask("REQUEST 2 GET me None\n{}").await;
+            other.ask("REQUEST 2 GET me c.d\n{}").await;
         }
     });
 }

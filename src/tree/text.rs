@@ -10,9 +10,22 @@ use crate::value::{Value, write_string};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetSpent;
 
-fn spend(budget: &mut usize) -> Result<(), BudgetSpent> {
-    *budget = budget.checked_sub(1).ok_or(BudgetSpent)?;
+fn spend(budget: &mut usize, node: &NodeRef<'_>) -> Result<(), BudgetSpent> {
+    let cost = match node.kind {
+        Kind::Leaf(leaf) => 1 + long(leaf),
+        Kind::Container(_) => 1,
+    };
+    *budget = budget.checked_sub(cost).ok_or(BudgetSpent)?;
     Ok(())
+}
+
+/// What a value costs beside its place: texts of more than 256 bytes one for each 64 of them, and one for eight items.
+fn long(value: &Value) -> usize {
+    match value {
+        Value::Text(text) if text.len() > 256 => text.len() / 64,
+        Value::List(list) => list.items().len() / 8 + list.items().iter().map(long).sum::<usize>(),
+        _ => 0,
+    }
 }
 
 // Writing to a String can't fail, so results of `write!` are dropped here.
@@ -26,9 +39,9 @@ fn value(value: &Value, out: &mut String) {
 }
 
 /// Appends the canonical JSON of a node and everything below it, as [`Value::write`] would. Each node takes one from
-/// `budget`, so that a thread that serves many isn't held by one big tree.
+/// `budget`, and long values take more, so that a thread that serves many isn't held by one big tree.
 pub fn write_json(node: NodeRef<'_>, out: &mut String, budget: &mut usize) -> Result<(), BudgetSpent> {
-    spend(budget)?;
+    spend(budget, &node)?;
     match node.kind {
         Kind::Leaf(leaf) => value(leaf, out),
         Kind::Container(container) => {
@@ -83,7 +96,7 @@ struct Internal<'a> {
 impl Internal<'_> {
     /// Recurses once a level of the tree.
     fn node(&mut self, node: NodeRef<'_>) -> Result<(), BudgetSpent> {
-        spend(self.budget)?;
+        spend(self.budget, &node)?;
         self.out.push('{');
         match node.kind {
             Kind::Leaf(leaf) => self.attributes(node.stamp, Some(leaf)),

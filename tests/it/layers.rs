@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["commit", "log", "path", "system", "tree", "value"]),
     ("api", &["commit", "path", "store", "token", "value"]),
     ("message", &["api", "commit", "path", "store", "tree", "value"]),
-    ("read", &["api", "commit", "path", "store", "token", "tree", "value"]),
+    ("read", &["api", "commit", "path", "store", "system", "token", "tree", "value"]),
     ("hub", &["api", "commit", "message", "path", "read", "store", "system", "token", "tree", "value"]),
     ("session", &["api", "commit", "hub", "message", "path", "read", "store", "system", "token", "value"]),
     (
