@@ -11,7 +11,7 @@
 //! That is what ubus answers, but for `.name`, which would say the key again, and the made-up names of anonymous
 //! sections, which change when another is put before them. Both are understood when they are written.
 //!
-//! [`read`] makes the value, [`render`] the file. What render makes of a value that read made is the same file; and what
+//! [`read()`] makes the value, [`render`] the file. What render makes of a value that read made is the same file; and what
 //! read makes of a file that render made is [`normal`] of its value: numbers and booleans are text then (36 is `'36'`,
 //! true is `'1'`, as ubus takes them), sections are counted anew, and an option with the text `""` is gone, since to UCI that
 //! is an option which isn't there.
@@ -112,7 +112,7 @@ pub fn render(old: Option<&File>, value: &Value) -> Result<Rendered, Error> {
     Ok(if bytes == old.bytes() { Rendered::Same } else { Rendered::Write(bytes) })
 }
 
-/// The value that [`read`] will make of the file that [`render`] makes of this one. The normal form of the value that
+/// The value that [`read()`] will make of the file that [`render`] makes of this one. The normal form of the value that
 /// removes a package is that value.
 pub fn normal(value: &Value) -> Result<Value, Error> {
     match write::lenient(value)? {
