@@ -45,6 +45,7 @@ rustup component add rust-src"
 way() {
     local force=${TEGA_BUILD:-}
     if [ -n "$force" ]; then echo "$force"
+    elif [[ $triple == mips* ]]; then echo std
     elif rustup target list --installed 2>/dev/null | grep -qx "$triple"; then echo rustup
     elif command -v cross >/dev/null && docker info >/dev/null 2>&1; then echo cross
     else echo std; fi

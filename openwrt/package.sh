@@ -103,7 +103,7 @@ apk() { # name, arch, staged dir
     scripts "$1" "$work"
     { echo '#!/bin/sh'; echo 'export PKG_UPGRADE=1'; tail -n +2 "$work/postinst"; } > "$work/post-upgrade"
     "$tool" mkpkg --info "name:$1" --info "version:$version-r$release" --info "description:$summary" \
-        --info "arch:$2" --script "post-install:$work/postinst" \
+        --info "arch:$2" --info "depends:!$([ "$1" = tega ] && echo tega-mini || echo tega)" --script "post-install:$work/postinst" \
         --script "post-upgrade:$work/post-upgrade" --script "pre-deinstall:$work/prerm" \
         --files "$work/root" --output "$file"
     rm -r "$work"

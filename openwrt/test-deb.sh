@@ -31,6 +31,15 @@ mkdir -p "$root"/{bin,etc,var/lib/tega,var/lib/dpkg/{info,updates,triggers},usr/
 touch "$root/var/lib/dpkg/"{status,available}
 cp "$(command -v busybox)" "$root/bin/busybox"
 chroot "$root" /bin/busybox --install -s /bin
+# A systemd that runs, and writes down what it is told.
+mkdir -p "$root/run/systemd/system"
+printf '#!/bin/sh\necho "$@" >> /told\n' > "$root/bin/systemctl"
+chmod 755 "$root/bin/systemctl"
+told() { # what
+    tr '\n' ';' < "$root/told" | grep -qF "$1" || fail "systemctl was told $(xargs < "$root/told"), not $1"
+    rm "$root/told"
+    passed "systemctl is told: $1"
+}
 name=$(dpkg-deb -f "$deb" Package)
 debian() { dpkg --root="$root" --force-architecture --force-bad-path --log=/dev/null "$@" >/dev/null; }
 state() { dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null | xargs; }
@@ -38,17 +47,23 @@ state() { dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${db:Status-Abbrev}'
 debian -i "$deb"
 [ "$(state)" = ii ] && [ -x "$root/usr/bin/tega" ] || fail 'dpkg installs it'
 passed 'dpkg installs it'
+told 'enable tega.service;start tega.service;'
 echo 'TEGA_OPTIONS="--id pi1"' > "$root/etc/default/tega"
 debian -i "$deb"
 grep -q pi1 "$root/etc/default/tega" || fail 'installing again keeps the options'
 passed 'installing again keeps the options'
+told 'try-restart tega.service;'
 echo data > "$root/var/lib/tega/log"
 debian -r "$name"
 [ ! -e "$root/usr/bin/tega" ] || fail 'removing leaves the program'
 grep -q data "$root/var/lib/tega/log" || fail 'removing takes the data'
 passed 'removing takes the program and leaves the data'
+told 'disable --now tega.service;'
+debian -i "$deb"
+told 'enable tega.service;start tega.service;'
+debian -r "$name"
 debian -P "$name"
-[ ! -e "$root/var/lib/tega" ] && [ ! -e "$root/etc/default/tega" ] || fail 'a purge leaves something'
+[ ! -e "$root/var/lib/tega" ] && [ -z "$(ls "$root/etc/default" 2>/dev/null)" ] || fail 'a purge leaves something'
 passed 'a purge takes the data and the options'
 
 # The unit's program must be there to be verified.

@@ -99,16 +99,35 @@ cat >> "$root/etc/config/tega" <<'EOF'
 EOF
 echo secret > "$root/etc/tega/token"
 has 'a global server makes it a local one with its two roots' \
-    "--global ws://10.8.0.1:8739 --private notes --durability interval:1000 --durability operational-$id=memory --config config-$id --operational operational-$id --insecure" \
+    "--durability operational-$id=memory --global ws://10.8.0.1:8739 --private notes --config config-$id --operational operational-$id --insecure" \
     "$(command_of)"
 has 'a token goes by the name of its file' '--token-file /etc/tega/token' "$(command_of)"
 hasnt 'and is on no command line' secret "$(on '/etc/init.d/tega start')"
-every=$(sed -n 's/^\t# \(option\|list\) \([a-z_]*\) .*/\2/p; s/^\t\(option\|list\) \([a-z_]*\) .*/\2/p' \
-    tega/files/etc/config/tega | sort -u)
-for option in $every; do
-    grep -q "\b$option\b" tega/files/etc/init.d/tega || fail "the init script doesn't know the option $option"
-done
-passed 'every option of the configuration is known to the init script'
+# Each option that the file shows, and what it is for `serve`; a new one that nothing makes of shows here.
+cp "$root/etc/config/tega" "$work/config"
+while read -r kind option; do
+    given=mark-$option
+    case $option in
+    enabled) continue ;;
+    insecure | insecure_link | uci) given=1 ;;
+    token_file) given=/etc/tega/token ;;
+    global) given=ws://mark-global ;;
+    esac
+    want="--${option//_/-}"
+    [ "$given" = 1 ] || want="$want $given"
+    {
+        cat tega/files/etc/config/tega
+        printf "\toption global 'ws://g'\n\toption uci '1'\n"
+        printf "\t%s %s '%s'\n" "$kind" "$option" "$given"
+    } > "$root/etc/config/tega"
+    grep -qE -- "$want( |\$)" <<< "$(command_of)" || fail "the option $option isn't told the server: $(command_of)"
+done < <(sed -nE 's/^\t(# )?(option|list) ([a-z_]+) .*/\2 \3/p' tega/files/etc/config/tega | sort -u)
+passed 'every option of the configuration reaches the server'
+{ cat tega/files/etc/config/tega; printf "\tlist private 'p'\n\toption insecure_link '1'\n\tlist uci_probe 'ping:h'\n"; } \
+    > "$root/etc/config/tega"
+hasnt 'without a global server nothing is said of a link' '--private' "$(command_of)"
+hasnt 'and nothing of the bridge where that is off' '--uci' "$(command_of)"
+cp "$work/config" "$root/etc/config/tega"
 
 config=$(cat "$root/etc/config/tega")
 on 'opkg install /tmp/a.ipk'

@@ -14,7 +14,7 @@ fail() { echo "test-target.sh: $1" >&2; exit 1; }
 smoke=
 [ "${1:-}" != --smoke ] || { smoke=1; shift; }
 case ${1:-} in
-armv7* | arm) qemu=arm ;;
+arm*) qemu=arm ;;
 aarch64 | mips | mipsel | riscv64 | x86_64) qemu=$1 ;;
 i686) qemu=i386 ;;
 *) fail 'which target? see openwrt/targets' ;;
