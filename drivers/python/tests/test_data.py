@@ -1,6 +1,9 @@
 """Reading and writing, over one good link."""
 
 import asyncio
+import json
+import time
+import urllib.request
 
 import pytest
 import tega
@@ -255,6 +258,36 @@ async def test_fresh(fleet) -> None:  # type: ignore[no-untyped-def]
         for n in range(20):
             await at_home.put("config-r1.n", n)
             assert await _linked(lambda: here.get("config-r1.n", fresh=True)) == n
+
+
+def _is_home(server: Server, root: str, home: str) -> bool:
+    with urllib.request.urlopen(f"{server.url}/_homes") as answer:
+        said = json.load(answer).get(root, {})
+    return said.get("home") == home and not said.get("handover")
+
+
+async def test_the_first_write_after_a_root_was_moved_is_made(server: Server) -> None:
+    async with tega.aio.connect(server.url) as there:
+        await there.put("shared.n", 0)
+    local = Server(*("--global", f"ws://{server.listen}", "--operational", "operational-r1", "shared"), id="r1")
+    move = f"{server.url}/_home?root_oid=shared&home=r1"
+    try:
+        async with tega.aio.connect(local.url) as here:
+            for n in range(5):
+                await _linked(lambda: here.put("shared.n", n))
+            with urllib.request.urlopen(urllib.request.Request(move, method="POST")) as answer:
+                assert answer.status == 200
+            deadline = time.monotonic() + PATIENCE
+            while not _is_home(local, "shared", "r1"):
+                assert time.monotonic() < deadline, "the root is moved"
+                await asyncio.sleep(0.02)
+            # The position that it knows is of the old home.
+            await here.put("shared.n", 5)
+            async with here.transaction() as tx:
+                tx.put("shared.n", await tx.get("shared.n") + 1)
+            assert await here.get("shared.n") == 6
+    finally:
+        local.close()
 
 
 async def test_forwarded(fleet) -> None:  # type: ignore[no-untyped-def]

@@ -30,7 +30,7 @@ from typing import cast, overload
 from . import frames, rest
 from .address import Server, tega_id
 from .drafts import _ABSENT
-from .errors import BadRequest, NotFound
+from .errors import BadRequest, NotFound, OutcomeUnknown
 from .feeds import Changes, Channel, Messages
 from .link import Link
 from .paths import Path, PathLike, wire
@@ -266,10 +266,16 @@ class Database:
         request_id: Optional[str],
         timeout: Optional[float],
     ) -> Receipt:
-        request_id = request_id or self._link.request_id(roots, secrets.token_hex(16))
         comma = "," if len(body) > 2 else ""
-        body = f'{body[:-1]}{comma}"request_id":{frames.dumps(request_id)}}}'
-        return await self._receipt(kind, wire(path), body, request_id, timeout)
+        for last in (request_id is not None, True):
+            drawn = request_id or self._link.request_id(roots, secrets.token_hex(16))
+            whole = f'{body[:-1]}{comma}"request_id":{frames.dumps(drawn)}}}'
+            try:
+                return await self._receipt(kind, wire(path), whole, drawn, timeout)
+            except OutcomeUnknown as error:
+                if last or not error.untouched:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def _receipt(
         self, kind: str, word: str, body: str, request_id: str, timeout: Optional[float]

@@ -92,6 +92,10 @@ class OutcomeUnknown(Error):
 
     code = "outcome_unknown"
 
+    #: The server did nothing now, and nothing was sent before: a new request ID is all that it takes. So it is with the
+    #: first write after a root was moved to another home, where the position in the ID means nothing.
+    untouched: bool = False
+
 
 class Timeout(Error):
     """No answer in time. A call may have happened."""

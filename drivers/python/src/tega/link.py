@@ -42,6 +42,8 @@ MAX_EPHEMERAL = 1_000
 BACK_OFF, LONGEST_BACK_OFF = 0.05, 5.0
 #: How often an ephemeral node is tried again that can't be set now, in seconds.
 AGAIN = 1.0
+#: How a server says that it can't judge a request ID, and that it did nothing.
+UNJUDGED = "nothing was applied now"
 
 
 class Link:
@@ -378,6 +380,10 @@ class Link:
                 error = request.unknown(f"{self.server.address}: the link broke, and now: {why.message}")
                 error.__cause__ = why
             error.request_id = request.request_id
+        if isinstance(error, OutcomeUnknown):
+            error.untouched = request.sent == 1 and UNJUDGED in error.message
+            # The server can't judge IDs by these any more.
+            self._positions.clear()
         request.reject(error)
 
     # --- what a link stands for

@@ -51,12 +51,23 @@ class Transaction(Draft):
         link = self._db._link
         effects = self.effects()
         link.room_for({path for path, value in effects if value is not None})
-        if self.request_id is None:
+        first = self.request_id is None
+        if first:
             self.request_id = link.request_id(self.roots, self.drawn)
-        self.receipt = await self._db._receipt("COMMIT", "-", self.body(self._durable), self.request_id, timeout)
+        try:
+            self.receipt = await self._send(timeout)
+        except OutcomeUnknown as error:
+            if not first or not error.untouched:
+                raise
+            self.request_id = link.request_id(self.roots, self.drawn)
+            self.receipt = await self._send(timeout)
         for path, value in effects:
             self._db._effect(path, value)
         return self.receipt
+
+    async def _send(self, timeout: Optional[float]) -> Receipt:
+        assert self.request_id is not None
+        return await self._db._receipt("COMMIT", "-", self.body(self._durable), self.request_id, timeout)
 
     async def __aenter__(self) -> Transaction:
         return self
