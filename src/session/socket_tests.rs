@@ -176,16 +176,16 @@ fn answers_that_nobody_takes_have_no_more_memory_than_there_is() {
         // So that the system holds less for it.
         rustix::net::sockopt::set_socket_recv_buffer_size(deaf.0.get_ref(), 4096).unwrap();
         for n in 0..8 {
-            deaf.say(&format!("REQUEST {n} GET me a.b\n{{}}")).await;
+            deaf.say(&format!("REQUEST {n} GET deaf a.b\n{{}}")).await;
         }
         let mut other = Peer::new(address, "other").await;
         // It is told, if it listens after all, or cut off.
         while world.hub.status().sessions > 1 {
-            other.ask("REQUEST 1 GET me c.d\n{}").await;
+            other.ask("REQUEST 1 GET other c.d\n{}").await;
         }
         // What the one had is there for the other.
         while !budget.take(500_000) {
-            other.ask("REQUEST 2 GET me c.d\n{}").await;
+            other.ask("REQUEST 2 GET other c.d\n{}").await;
         }
     });
 }
@@ -203,7 +203,7 @@ fn a_message_that_is_announced_has_no_more_memory_than_there_is() {
         first.write_all(&head).await.unwrap();
         while budget.take(50_000) {
             budget.give(50_000);
-            other.ask("REQUEST 1 GET me c.d\n{}").await;
+            other.ask("REQUEST 1 GET other c.d\n{}").await;
         }
         let mut second = TcpStream::connect(address).await.unwrap();
         second.write_all(&head).await.unwrap();
@@ -212,7 +212,7 @@ fn a_message_that_is_announced_has_no_more_memory_than_there_is() {
         assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1013));
         drop((first, second));
         while !budget.take(100_000) {
-            other.ask("REQUEST 2 GET me c.d\n{}").await;
+            other.ask("REQUEST 2 GET other c.d\n{}").await;
         }
     });
 }
