@@ -90,40 +90,24 @@ impl Committer {
         // What is kept now, without what this batch does.
         let kept = self.state.clone();
         while let Some(submission) = self.waiting.pop_front() {
+            let mut judging = Judging {
+                shared: &shared,
+                health: &self.health,
+                group: &mut self.group,
+                footprint: &mut self.footprint,
+                kept: &kept,
+                batch,
+                synced: self.synced,
+                now,
+            };
             match submission {
                 // A rollback looks at the history, where what this batch did isn't yet.
                 Submission::Commit(transaction, done)
-                    if batch.applied.is_empty() || !is_rollback(&transaction) =>
+                    if judging.batch.applied.is_empty() || !is_rollback(&transaction) =>
                 {
-                    let (health, group, synced) = (&self.health, &mut self.group, self.synced);
-                    let footprint = &mut self.footprint;
-                    let mut judging = Judging {
-                        shared: &shared,
-                        health,
-                        group,
-                        footprint,
-                        kept: &kept,
-                        batch,
-                        synced,
-                        now,
-                    };
                     judging.commit(&mut tip, transaction, done);
                 }
-                Submission::Follow(followed, done) => {
-                    let (health, group, synced) = (&self.health, &mut self.group, self.synced);
-                    let footprint = &mut self.footprint;
-                    let mut judging = Judging {
-                        shared: &shared,
-                        health,
-                        group,
-                        footprint,
-                        kept: &kept,
-                        batch,
-                        synced,
-                        now,
-                    };
-                    judging.follow(&mut tip, followed, done);
-                }
+                Submission::Follow(followed, done) => judging.follow(&mut tip, followed, done),
                 Submission::EndSession(session, by) => {
                     if let Some(event) = end_session(&mut tip, session, by.clone(), now) {
                         let position = tip.state.position;
