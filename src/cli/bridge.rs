@@ -12,7 +12,6 @@ use crate::api::route::{Route, UciVerb};
 use crate::openwrt::bridge::{self, CONFIRM_RANGE, CONFIRM_SECONDS, Options, Policy, SETTLE_SECONDS};
 use crate::openwrt::package;
 use crate::openwrt::secret::Secrets;
-use crate::openwrt::uci::File;
 use crate::path::{Key, Path};
 use crate::value::Value;
 
@@ -147,8 +146,7 @@ fn import(typed: &Typed, root: &str, files: &[&str]) -> Result<(), Fault> {
         if !bridge::files::is_package(name) {
             return Err(fail(&format!("{name:?} is no name of a package")));
         }
-        let bytes = std::fs::read(file).map_err(|error| fail(&error))?;
-        let parsed = File::parse(&bytes).map_err(|error| fail(&error))?;
+        let parsed = super::uci::read(file).map_err(Fault::error)?;
         let value = package::read(&parsed).map_err(|error| fail(&error))?;
         let path = Path::from_checked(vec![root.clone(), Key::from("uci"), Key::from(name)]);
         let put =

@@ -110,7 +110,7 @@ fn package_name(path: &str) -> (String, bool) {
 }
 
 /// A file, read no further than a file may be long.
-fn read(path: &str) -> Result<File, String> {
+pub(super) fn read(path: &str) -> Result<File, String> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;

@@ -243,9 +243,9 @@ impl Server {
                 log::error!("a network thread ended by a panic");
             }
         }
-        // A trial under way goes on at the next start.
-        self.uci = None;
         self.store.close();
+        // Only now: it may wait for procd. A trial under way goes on at the next start.
+        self.uci = None;
         self.socket = None;
     }
 }

@@ -214,6 +214,9 @@ impl Engine {
         if let Some(record) = self.journal.record().cloned() {
             log::info!("the trial of version {} goes on", record.mark.version);
             self.begin_watch();
+            // As when it began: what the tree says of the time counts.
+            let said = plan::said(&self.store.view(), &self.root);
+            self.limit_ms = self.options.limit_of(said.and_then(|said| said.confirm_seconds));
             self.feed(Input::Resumed(self.settings(), record));
         }
         true
@@ -362,7 +365,12 @@ impl Engine {
     pub(super) fn settings(&self) -> Settings {
         Settings {
             limit: self.limit_ms,
-            settle: if self.services.can_be_watched() { self.options.settle_ms() } else { 0 },
+            // Whatever the tree sets the limit to, there is time to prove it in.
+            settle: if self.services.can_be_watched() {
+                self.options.settle_ms().min(self.limit_ms / 2)
+            } else {
+                0
+            },
             by_global: self.hub.global().is_some(),
             probes: !self.options.probes.is_empty(),
         }

@@ -107,7 +107,8 @@ impl Journal {
         let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = lock.map_err(doing(path.display()))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            io::Error::other(format!("{}: another tega has it; stop that one first", path.display()))
+            let message = format!("{}: another tega has it; stop that one first", path.display());
+            io::Error::new(io::ErrorKind::WouldBlock, message)
         })?;
         let bad = |path: &Path| {
             let message = format!("{} is of another version of tega; remove it", path.display());
@@ -324,7 +325,10 @@ impl Journal {
     pub fn confirm(&mut self, base: impl IntoIterator<Item = (String, Sum)>) -> io::Result<()> {
         let Some(record) = self.record.clone() else { return Ok(()) };
         for file in record.files.iter().filter(|file| file.drifted && file.old.is_some()) {
-            let why = format!("it had been edited here before {} replaced it", record.mark.version);
+            let why = format!(
+                "it had been edited, or never was the tree's, before version {} replaced it",
+                record.mark.version
+            );
             self.keep(&file.name, None, why);
         }
         let confirmed = Confirmed { mark: record.mark, sum: record.sum, trial: record.trial };

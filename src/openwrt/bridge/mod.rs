@@ -37,7 +37,9 @@
 //!
 //! **How it fails.** A disk that is full before the files are in place changes nothing: `failed`, and why. One that
 //! refuses to go back is asked every five seconds. A journal that can't be read stops the bridge, which says so, and
-//! touches nothing. The bridge's thread waits for nothing but its messages and the disk.
+//! touches nothing. The bridge's thread waits for its messages, the disk, a lock that `uci`
+//! holds (3 s), and procd (5 s; after a crash, 60 s at most until it has taken the reload). So it's ended after the
+//! store is closed.
 //!
 //! **What it isn't.** It doesn't watch a version once it's confirmed. It can't see that services reload: procd is told, and
 //! those that crash are seen for the seconds that a trial lasts at least. Two programs that write a package's file where
@@ -192,9 +194,12 @@ impl Bridge {
         }
         let journal = match Journal::open(&options.dir, config, Disk::detect(), disk::boot()) {
             Ok(journal) => Ok(journal),
-            // The rest of the server may be the only way to this router.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(error.to_string()),
-            Err(error) => return Err(format!("--uci: {error}")),
+            // Another server works on these files.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Err(format!("--uci: {error}"));
+            }
+            // Whatever else it is, the rest of the server may be the only way to this router.
+            Err(error) => Err(error.to_string()),
         };
         let (sender, receiver) = channel();
         let ear = ear::Ear::new(id, &store, sender.clone()).map_err(|error| format!("--uci: {error}"))?;

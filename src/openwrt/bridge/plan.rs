@@ -134,6 +134,8 @@ fn one(
     let file = old.as_ref().and_then(|old| File::parse(&old.bytes).ok());
     let rendered = package::render(file.as_ref(), value).map_err(|error| error.below(&name).to_string())?;
     let new = match rendered {
+        // A file that can't be read, and that is to go: nothing comes of it, and it's there.
+        Rendered::Same if file.is_none() && old.is_some() => None,
         Rendered::Same => {
             if let Some(old) = &old {
                 prepared.base.push((name, Sum::of(&old.bytes)));
@@ -150,10 +152,14 @@ fn one(
         File::parse(new).map_err(|error| format!("{name} can't be written so that uci reads it: {error}"))?;
         prepared.base.push((name.clone(), Sum::of(new)));
     }
-    let lines = lines(&name, file.as_ref(), Some(value), secrets)?;
+    // For people alone: what can't be shown can be replaced all the same.
+    let lines = lines(&name, file.as_ref(), Some(value), secrets).unwrap_or_else(|why| {
+        vec![format!("{name}: another file; the one that is there can't be shown: {why}")]
+    });
     prepared.lines.push((name.clone(), lines));
     let was = old.as_ref().map(|old| Sum::of(&old.bytes));
-    let drifted = memory.base.get(&name).is_some_and(|base| Some(base) != was.as_ref());
+    // A file that the tree never had is somebody's work as well.
+    let drifted = old.is_some() && memory.base.get(&name) != was.as_ref();
     prepared.plan.changes.push(Change { name, old, new, drifted });
     Ok(())
 }
@@ -243,8 +249,28 @@ mod tests {
         assert_eq!(said(&store.view(), "config-r1").unwrap().sum, before.sum);
         let planned = plan(&config, &store).unwrap();
         let [change] = planned.plan.changes.as_slice() else { panic!("{planned:?}") };
-        assert_eq!((change.name.as_str(), change.drifted), ("system", false));
+        assert_eq!((change.name.as_str(), change.drifted), ("system", true), "it never was the tree's");
         assert_eq!(planned.lines[0].1, ["system.@system[0].hostname: 'a' → 'b'"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_or_shown_can_be_replaced_and_removed() {
+        let (_scratch, config, store) = router();
+        for content in [&b"nonsense"[..], b"config system\n\toption hostname '\xff'\n"] {
+            fs::write(config.path().join("system"), content).unwrap();
+            put(&store, "config-r1.uci.system", r#"{"@system[0]":{".type":"system","hostname":"b"}}"#);
+            let planned = plan(&config, &store).unwrap();
+            let [change] = planned.plan.changes.as_slice() else { panic!("{planned:?}") };
+            assert!(change.new.is_some() && change.drifted, "{planned:?}");
+            assert!(
+                !content.starts_with(b"config") || planned.lines[0].1[0].contains("UTF-8"),
+                "{planned:?}"
+            );
+            put(&store, "config-r1.uci.system", r#"{".delete":true}"#);
+            let planned = plan(&config, &store).unwrap();
+            let [change] = planned.plan.changes.as_slice() else { panic!("{planned:?}") };
+            assert!(change.new.is_none() && change.drifted, "{planned:?}");
+        }
     }
 
     #[test]

@@ -68,7 +68,12 @@ impl Probe {
             }
             Probe::Command(script) => {
                 let ran = run(Command::new("sh").args(["-c", script]), TIME, cancel);
-                ran.map(drop).map_err(|why| format!("{script}: {why}"))
+                // What it's called with and what it says may hold a password; this is told to the whole fleet.
+                ran.map(drop).map_err(|why| {
+                    log::debug!("the probe {script}: {why}");
+                    let program = script.split_whitespace().next().unwrap_or_default();
+                    format!("the probe {program} … failed; --log-level debug says how")
+                })
             }
         }
     }
@@ -96,7 +101,8 @@ mod tests {
         assert_eq!(probe.run(&Cancel::default()), Ok(()));
         drop(listener);
         assert!(probe.run(&Cancel::default()).unwrap_err().contains(&place));
-        let probe: Probe = "echo the modem is off; exit 1".parse().unwrap();
-        assert!(probe.run(&Cancel::default()).unwrap_err().contains("the modem is off"));
+        let probe: Probe = "echo user:secret; exit 1".parse().unwrap();
+        let why = probe.run(&Cancel::default()).unwrap_err();
+        assert!(why.contains("echo") && !why.contains("secret"), "{why}");
     }
 }
