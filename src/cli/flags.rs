@@ -312,7 +312,12 @@ pub const FLAGS: &[FlagRow] = &[
     on(Flag::Uci, "uci", "bring config-ID.uci of the tree to /etc/config, each version on trial"),
     with(Flag::UciRoot, "uci-root", "DIR", "the directory that has etc/config (/)"),
     with(Flag::UciConfirm, "uci-confirm", "S", "seconds in which a version must prove itself (90)"),
-    with(Flag::UciSettle, "uci-settle", "S", "seconds for which its services are watched at least (5)"),
+    with(
+        Flag::UciSettle,
+        "uci-settle",
+        "S",
+        "seconds that its services get to take it into use, before that (5)",
+    ),
     with(
         Flag::UciProbe,
         "uci-probe",

@@ -223,7 +223,7 @@ fn a_router_is_taken_in_as_it_is_and_a_good_change_is_confirmed_and_touches_noth
 
 #[test]
 fn a_change_that_cuts_the_uplink_is_undone_in_time_and_the_global_learns_why() {
-    let net = Net::adopted(&["--uci-confirm", "3"]);
+    let net = Net::adopted(&["--uci-confirm", "3", "--uci-settle", "1"]);
     net.put("config-r1/uci/network/lan/proto", r#""cutoff""#);
     let told = net.state("reverted", 1);
     assert_eq!(net.read("network"), NETWORK);
@@ -250,7 +250,7 @@ fn a_change_that_cuts_the_uplink_is_undone_in_time_and_the_global_learns_why() {
 
 #[test]
 fn what_was_reverted_is_remembered_across_a_restart() {
-    let mut net = Net::adopted(&[]);
+    let mut net = Net::adopted(&["--uci-settle", "1"]);
     // The time limit is the router's own, in the tree.
     net.put("config-r1/tega/confirm_seconds", "2");
     net.state("confirmed", 1);
@@ -414,7 +414,7 @@ fn an_edit_by_hand_is_drift_that_is_told_without_secrets_and_a_new_version_keeps
 
 #[test]
 fn an_edit_during_a_trial_is_not_lost_when_the_trial_is_undone() {
-    let net = Net::adopted(&["--uci-confirm", "4"]);
+    let net = Net::adopted(&["--uci-confirm", "4", "--uci-settle", "1"]);
     net.put("config-r1/uci/network/lan/proto", r#""cutoff""#);
     eventually("it's in use", || net.events().len() == 1);
     // Another package is nobody's business; the one on trial goes back, and the edit is kept.

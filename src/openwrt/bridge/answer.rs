@@ -141,10 +141,13 @@ impl super::trial::Trial {
             Some(None) => {
                 Err("this router is confirmed by its global server's answer, and by nobody else".into())
             }
-            Some(Some(from)) if opened <= from => Err(format!(
-                "this connection is {} s old, and the services reloaded since; confirm over a new one",
-                boot_ms().saturating_sub(opened) / 1_000
-            )),
+            Some(Some(from)) if opened <= from => {
+                let more = from.saturating_sub(boot_ms()).div_ceil(1_000);
+                let when = if more > 0 { format!(" in {more} s") } else { String::new() };
+                Err(format!(
+                    "this connection is from before the services had settled; confirm over a new one{when}"
+                ))
+            }
             Some(Some(_)) => Ok(()),
         }
     }

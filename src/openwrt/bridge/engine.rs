@@ -366,11 +366,7 @@ impl Engine {
         Settings {
             limit: self.limit_ms,
             // Whatever the tree sets the limit to, there is time to prove it in.
-            settle: if self.services.can_be_watched() {
-                self.options.settle_ms().min(self.limit_ms / 2)
-            } else {
-                0
-            },
+            settle: self.options.settle_ms().min(self.limit_ms / 2),
             by_global: self.hub.global().is_some(),
             probes: !self.options.probes.is_empty(),
         }

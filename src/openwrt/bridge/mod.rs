@@ -17,9 +17,11 @@
 //! - `services`, `probe`, `command`: procd, what else must work, and the programs that are run for both.
 //! - `drift`: edits by others. `publish`, `answer`: what is told, in the tree and to who asks.
 //!
-//! **What is proof.** The bridge ends the link of before and waits for one of an attempt that began after the reload:
-//! name, connection and handshake are new. Over it the global sends back a random nonce, and its version of the root.
-//! A router without a global is confirmed by a person, over a connection that was opened after the reload.
+//! **What is proof.** Telling services to reload is over long before they have: procd waits a second, netifd takes
+//! several. So they get `settle` seconds, in which they're watched. Then the bridge ends the link of before and waits for
+//! one of an attempt that began since: name, connection and handshake are new. Over it the global sends back a random
+//! nonce, and its version of the root.
+//! A router without a global is confirmed by a person, over a connection that was opened after that.
 //!
 //! **What counts as a version.** What it says of the files: two versions of the root whose `uci` is equal are one. So
 //! a version that was reverted isn't tried again because something else changed; `tega uci retry` does.
@@ -88,7 +90,7 @@ pub use probe::Probe;
 /// The seconds that a trial may last, where nobody says otherwise.
 pub const CONFIRM_SECONDS: u64 = 90;
 
-/// The seconds for which services are watched at least.
+/// The seconds in which services take the files into use, and are watched.
 pub const SETTLE_SECONDS: u64 = 5;
 
 /// The least and the most seconds of a trial.
@@ -115,7 +117,7 @@ pub struct Options {
     pub dir: PathBuf,
     /// Seconds that a trial may last.
     pub confirm_seconds: u64,
-    /// Seconds for which services are watched at least.
+    /// Seconds in which services take the files into use, and are watched; half of the limit at most.
     pub settle_seconds: u64,
     /// What must work on trial.
     pub probes: Vec<Probe>,

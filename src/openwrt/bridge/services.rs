@@ -38,11 +38,6 @@ impl Services {
         ["bin/ubus", "usr/bin/ubus"].iter().map(|path| self.root.join(path)).find(|path| path.exists())
     }
 
-    /// Whether it can be seen how services are.
-    pub(super) fn can_be_watched(&self) -> bool {
-        self.ubus().is_some()
-    }
-
     /// Tells the services that these packages changed. It waits for who is told, not for what they do.
     ///
     /// procd's event is told by package and reaches those who asked for it. `reload_config` compares checksums with those

@@ -17,7 +17,7 @@ impl Trial {
     /// Since when somebody may confirm, by the boot clock. `None`: there's nothing to confirm; `Some(None)`: a person can't.
     pub fn awaits_confirm(&self) -> Option<Option<u64>> {
         match &self.stage {
-            Stage::Proving { proving, .. } => Some((!self.settings.by_global).then_some(proving.reloaded_at)),
+            Stage::Proving { proving, .. } => Some((!self.settings.by_global).then_some(proving.settled_at)),
             _ => None,
         }
     }
@@ -52,8 +52,7 @@ impl Trial {
                 if self.settings.probes && !proving.probed && !proving.probing {
                     at = at.min(proving.probe_at);
                 }
-                let rest = proving.proved && (proving.probed || !self.settings.probes);
-                Some(if rest { at.min(proving.settled_at) } else { at })
+                Some(at)
             }
             Stage::Sealing { retry_at }
             | Stage::Restoring { retry_at, .. }
@@ -92,7 +91,7 @@ impl Trial {
             Stage::Reloading { deadline } => (current, current, "services reload".into(), Some(*deadline)),
             Stage::Proving { deadline, proving } => {
                 let what = match (proving.proved, self.settings.by_global) {
-                    (true, _) => "proved; watched a moment longer",
+                    (true, _) => "proved; its probes run",
                     (false, true) => "waits for the global server's answer over a new connection",
                     (false, false) => "waits for `tega uci confirm` over a new connection",
                 };

@@ -41,13 +41,12 @@ pub(super) struct Proving {
     pub(super) asked: Option<u64>,
     /// Probes run.
     pub(super) probing: bool,
-    /// When what failed is tried again.
+    /// When it's tried first, or again after a failure.
     pub(super) prove_at: u64,
     pub(super) probe_at: u64,
-    /// When the services were watched long enough.
+    /// When the services have had their time to take the files into use, since telling them to is over before they have.
+    /// What was proved earlier would be proof of the old files: a connection that confirms must be younger.
     pub(super) settled_at: u64,
-    /// When the reload was done: a connection that confirms must be younger.
-    pub(super) reloaded_at: u64,
     /// Why it isn't confirmed yet.
     pub(super) why: String,
 }
@@ -226,7 +225,7 @@ impl Trial {
             }
             (Input::Crashed(why), Stage::Proving { .. }) => self.restore(why, true, effects),
             (Input::Confirm { opened }, Stage::Proving { proving, .. })
-                if opened > proving.reloaded_at && !self.settings.by_global =>
+                if opened > proving.settled_at && !self.settings.by_global =>
             {
                 proving.proved = true;
             }
@@ -301,7 +300,7 @@ impl Trial {
             }
             Stage::Proving { deadline, proving } => {
                 let probed = proving.probed || !settings.probes;
-                if proving.proved && probed && proving.settled_at <= now {
+                if proving.proved && probed {
                     effects.push(Effect::Seal);
                     self.stage = Stage::Sealing { retry_at: None };
                 } else if *deadline <= now {
@@ -310,8 +309,7 @@ impl Trial {
                             "the global server didn't answer over a new connection"
                         }
                         (false, _) => "nobody confirmed it",
-                        (true, false) => "a probe failed",
-                        (true, true) => "its services weren't watched long enough",
+                        (true, _) => "a probe failed",
                     };
                     let why =
                         if proving.why.is_empty() { String::new() } else { format!(": {}", proving.why) };
@@ -440,15 +438,15 @@ impl Trial {
     }
 
     fn prove_from(&mut self, deadline: u64, now: u64) {
+        let settled_at = now.saturating_add(self.settings.settle);
         let proving = Proving {
             proved: false,
             probed: false,
             asked: None,
             probing: false,
-            prove_at: now,
-            probe_at: now,
-            settled_at: now.saturating_add(self.settings.settle),
-            reloaded_at: now,
+            prove_at: settled_at,
+            probe_at: settled_at,
+            settled_at,
             why: String::new(),
         };
         self.stage = Stage::Proving { deadline, proving };
