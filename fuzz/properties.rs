@@ -2,8 +2,9 @@
 
 use tega::openwrt::check;
 use tega::openwrt::package::{self, Reason, Rendered, Wanted};
-use tega::openwrt::secret::Secrets;
+use tega::openwrt::secret::{self, Secrets};
 use tega::openwrt::uci::{File, MAX_FILE, Package, Piece, Unfit};
+use tega::path::Path;
 use tega::value::Value;
 
 /// Reading never panics, and what was read can be written, printed, put into the tree and got back.
@@ -49,7 +50,7 @@ fn in_the_tree(file: &File, value: &Value) {
     assert_eq!(package::render(Some(file), value), Ok(Rendered::Same), "taking it in changes nothing");
     assert_eq!(package::normal(value).as_ref(), Ok(value));
     assert_eq!(package::changes(Some(value), Some(value)), Ok(Vec::new()));
-    Secrets::default().hide(value);
+    secret::hide(&Path::new(["r", "uci", "t"]).unwrap(), value);
     match package::render(None, value) {
         Ok(Rendered::Write(bytes)) => {
             let again = File::parse(&bytes).unwrap();

@@ -15,6 +15,7 @@ use crate::api::error::exit_code;
 use crate::api::route::{Route, Write};
 use crate::message::Kind;
 use crate::message::ops::MAX_OPS;
+use crate::openwrt::secret;
 use crate::path::{Key, Path};
 use crate::value::{Limits, MAX_TEXT, Value};
 use crate::words;
@@ -214,6 +215,7 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
         }
         (None, None) => return Err(Fault::usage("a path is needed: tega import PATH -")),
     };
+    whole(&path, &value)?;
     if path.is_empty() {
         return commit_import(typed, roots_of(&value)?);
     }
@@ -221,11 +223,27 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
     remote.change(&Route::Put { path, write, ephemeral: false }, Some(&value)).map(drop)
 }
 
+/// That nothing is put in place of what an export left out.
+fn whole(path: &Path, value: &Value) -> Result<(), Fault> {
+    match secret::first_hidden(path, value) {
+        None => Ok(()),
+        Some(at) => Err(Fault::error(format!(
+            "{at} is {}, which stands for a secret that wasn't exported; nothing done (tega export --secrets exports all)",
+            secret::HIDDEN
+        ))),
+    }
+}
+
 fn flat_ops(text: &str) -> Result<Vec<Value>, Fault> {
     let mut ops = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let op = words::operation(line).map_err(|why| Fault::error(format!("line {}: {why}", at + 1)))?;
-        ops.extend(op);
+        let in_line = |why: String| Fault::error(format!("line {}: {why}", at + 1));
+        let Some(op) = words::operation(line).map_err(in_line)? else { continue };
+        if let (Some(put), Some(value)) = (op.get("put").and_then(Value::as_str), op.get("value")) {
+            let path = Path::parse(put).map_err(|error| in_line(error.to_string()))?;
+            whole(&path, value).map_err(|fault| in_line(fault.message))?;
+        }
+        ops.push(op);
     }
     if ops.is_empty() { Err(Fault::error("no PATH=JSON line in it")) } else { Ok(ops) }
 }
@@ -290,6 +308,8 @@ mod tests {
         let ops = flat_ops("a.b=1\n\n# note\na.c={}\n").unwrap();
         assert_eq!(ops.len(), 2);
         assert!(flat_ops("").is_err());
+        let why = flat_ops("a.b=1\na.uci.w.r.key=\"***\"\n").unwrap_err().message;
+        assert!(why.starts_with("line 2: a.uci.w.r.key is ***"), "{why}");
         assert!(flat_ops("a.b=1\na.c=x\n").unwrap_err().message.starts_with("line 2: "));
     }
 }

@@ -7,9 +7,10 @@ use super::flags::Flag;
 use super::live;
 use super::parse::Typed;
 use super::remote::Remote;
-use super::show::{Form, Out};
+use super::show::{Form, Out, note};
 use crate::api::route::{Read, Route, Write};
 use crate::commit::Incarnation;
+use crate::openwrt::secret;
 use crate::path::Path;
 use crate::value::Value;
 use crate::words;
@@ -86,10 +87,28 @@ pub(super) fn export(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let path = path(typed.arg(0))?;
     let read = Read { version: typed.number(Flag::Version)?, ..Read::default() };
     let value = Remote::new(typed)?.ask_json(&Route::Get { path: path.clone(), read })?;
+    let value = unless_asked_for(typed, &path, value);
     match form {
         Form::Plain => out.line(&value.to_pretty()),
         form => out.value(form, &path, &value),
     }
+}
+
+/// The value without the keys and passwords of routers, unless they are asked for; that some are missing is said.
+fn unless_asked_for(typed: &Typed, path: &Path, value: Value) -> Value {
+    if typed.has(Flag::Secrets) {
+        return value;
+    }
+    let (shown, hidden) = secret::hide(path, &value);
+    if hidden > 0 {
+        let them = if hidden == 1 {
+            "1 key or password is".into()
+        } else {
+            format!("{hidden} keys and passwords are")
+        };
+        note(&format!("{them} hidden, so this is no backup; --secrets exports them too"));
+    }
+    shown
 }
 
 /// The value that `put` and `pub` mean by their last argument.

@@ -7,6 +7,7 @@ use super::parse::Typed;
 use super::remote::Remote;
 use super::show::{Form, Out};
 use crate::api::route::Route;
+use crate::openwrt::secret;
 use crate::path::{Key, Path};
 use crate::value::Value;
 use crate::words;
@@ -59,18 +60,37 @@ pub(super) fn diff(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let (root, from) = (root(typed.arg(0))?, version(typed.arg(1))?);
     let to = typed.args.get(2).map(|text| version(text)).transpose()?;
     let list = Remote::new(typed)?.ask_json(&Route::Diff { root, from, to })?;
+    let list = if typed.has(Flag::Secrets) { list } else { hide(&list)? };
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &list);
     }
     for entry in list.as_list().map_or(&[][..], |list| list.items()) {
-        let text = entry.get("path").and_then(Value::as_str).unwrap_or("");
-        let Ok(path) = Path::parse(text) else {
-            return Err(Fault::error(format!("the answer holds a path that isn't one: {text:?}")));
-        };
+        let path = path_of(entry)?;
         side(out, &path, entry.get("before"), '-', "31")?;
         side(out, &path, entry.get("after"), '+', "32")?;
     }
     Ok(())
+}
+
+fn path_of(entry: &Value) -> Result<Path, Fault> {
+    let text = entry.get("path").and_then(Value::as_str).unwrap_or("");
+    Path::parse(text).map_err(|_| Fault::error(format!("the answer holds a path that isn't one: {text:?}")))
+}
+
+/// The differences without the keys and passwords of routers.
+fn hide(list: &Value) -> Result<Value, Fault> {
+    let said = |error: crate::value::ValueError| Fault::error(error.to_string());
+    let mut shown = Vec::new();
+    for entry in list.as_list().map_or(&[][..], |list| list.items()) {
+        let path = path_of(entry)?;
+        let member = |(key, value): &(Key, Value)| {
+            let is_side = key == "before" || key == "after";
+            (key.clone(), if is_side { secret::hide(&path, value).0 } else { value.clone() })
+        };
+        let members = entry.as_object().map_or(&[][..], |entry| entry.members()).iter().map(member);
+        shown.push(Value::object(members.collect()).map_err(said)?);
+    }
+    Value::list(shown).map_err(said)
 }
 
 /// One side of a difference as flat lines, red or green where a person reads them.

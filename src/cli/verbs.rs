@@ -49,7 +49,7 @@ pub const VERBS: &[VerbRow] = &[
         "",
     ),
     verb(Verb::History, "history", "ROOT", (1, 1), "who changed what when", TABLE, ""),
-    verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", TABLE, ""),
+    verb(Verb::Diff, "diff", "ROOT FROM [TO]", (2, 3), "what differs between two versions", DIFF, DIFF_MORE),
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
     verb(
@@ -73,7 +73,15 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Status, "status", "", (0, 0), "how the server is", STATUS, STATUS_MORE),
     verb(Verb::Snapshot, "snapshot", "", (0, 0), "compact the commit log now", SNAPSHOT, SNAPSHOT_MORE),
     verb(Verb::Clear, "clear", "", (0, 0), "empty the database, history included", CLEAR, ""),
-    verb(Verb::Export, "export", "[PATH]", (0, 1), "print a tree so that import reads it", EXPORT, ""),
+    verb(
+        Verb::Export,
+        "export",
+        "[PATH]",
+        (0, 1),
+        "print a tree so that import reads it",
+        EXPORT,
+        EXPORT_MORE,
+    ),
     verb(
         Verb::Import,
         "import",
@@ -251,6 +259,9 @@ const SUB: &[Flag] = &[
 const PUB: &[Flag] = &[Flag::String, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const RPC: &[Flag] = &[Flag::Json, Flag::Yaml, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const DIFF: &[Flag] = &[Flag::Json, Flag::Secrets, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const DIFF_MORE: &str =
+    "Keys and passwords of routers, which are options below ROOT.uci, are shown as *** without --secrets.";
 const STATUS: &[Flag] =
     &[Flag::Flash, Flag::FlashSize, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const STATUS_MORE: &str = "With --flash: what the server has written to its disk since it started, by cause, and what that costs the\n\
@@ -269,10 +280,13 @@ const HOME_MORE: &str = "A root is moved at the global server, which brings it t
 home commits before it hears of that is set aside there; `tega history` lists it as replaced.";
 const CLEAR: &[Flag] =
     &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const EXPORT_MORE: &str = "Keys and passwords of routers, which are options below ROOT.uci, are exported as *** without --secrets, and such an\n\
+export isn't taken by import.";
 const EXPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
     Flag::Flat,
+    Flag::Secrets,
     Flag::Version,
     Flag::Url,
     Flag::Id,

@@ -43,6 +43,9 @@ pub mod uci;
 
 use std::fmt;
 
+/// The part of a root that is a router's `/etc/config`.
+pub const UCI: &str = "uci";
+
 /// Writes a text that came from elsewhere so that it stays one line, can't command a terminal, and isn't too long.
 fn one_line(text: &str, most: usize, out: &mut impl fmt::Write) -> fmt::Result {
     let mut chars = text.chars();

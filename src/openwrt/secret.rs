@@ -2,13 +2,16 @@
 //!
 //! A key or password is part of the configuration like all else, and so it's in the tree, in its history and in the log.
 //! But a diff on a screen, a line in a log file or an export that is sent to somebody needn't show it. [`Secrets`] says
-//! by an option's name whether it is one, and [`Secrets::hide`] puts [`HIDDEN`] in its place.
+//! by an option's name whether it is one, [`hide`] puts [`HIDDEN`] in its place, and [`first_hidden`] keeps that from being
+//! taken for a value.
 //!
 //! A name is all that there is to go by, and a list of names is never whole: who knows of more adds them. It's no
 //! protection against somebody who may read the tree.
 
+use super::UCI;
 use crate::path::{Key, Path};
 use crate::value::Value;
+use crate::words::each_leaf;
 
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "***";
@@ -79,42 +82,85 @@ impl Secrets {
     /// Whether the option of this name is one. Capitals don't matter.
     pub fn hides(&self, option: &str) -> bool {
         let name = option.to_ascii_lowercase();
-        let public = PUBLIC.iter().any(|pattern| fits(pattern, &name));
+        let public = is_public(&name);
         let named = |pattern: &String| fits(pattern, &name) && (!public || *pattern == name);
         self.names.iter().any(named)
     }
+}
 
-    /// The value with [`HIDDEN`] for every secret in it, however deep: of an option, a section, a package or all of them.
-    ///
-    /// ```
-    /// use tega::{openwrt::secret::Secrets, value::Value};
-    /// let wifi = Value::parse(r#"{"w":{"ssid":"a","key":"b","sae_password":["c","d"]}}"#)?;
-    /// let shown = Secrets::default().hide(&wifi);
-    /// assert_eq!(shown.to_string(), r#"{"w":{"key":"***","sae_password":["***","***"],"ssid":"a"}}"#);
-    /// # Ok::<(), tega::value::ParseError>(())
-    /// ```
-    pub fn hide(&self, value: &Value) -> Value {
-        let Some(object) = value.as_object() else { return value.clone() };
-        let member = |(key, value): &(Key, Value)| {
-            let secret = self.hides(key) && value.as_object().is_none();
-            (key.clone(), if secret { hidden(value) } else { self.hide(value) })
-        };
-        // The same keys, and no deeper than before.
-        Value::object(object.members().iter().map(member).collect()).unwrap_or(Value::Null)
-    }
-
-    /// The same for the value at a path, which may be an option's.
-    pub fn hide_at(&self, path: &Path, value: &Value) -> Value {
-        let secret = value.as_object().is_none() && path.name().is_some_and(|name| self.hides(name));
-        if secret { hidden(value) } else { self.hide(value) }
+/// Whether the leaf with these keys is a secret by [`SECRETS`]: an option of that name in `ROOT.uci.PACKAGE.SECTION`.
+pub fn is_secret(keys: &[Key]) -> bool {
+    match keys {
+        [_, uci, _, _, option, ..] if uci == UCI => {
+            let name = option.to_ascii_lowercase();
+            SECRETS.iter().any(|pattern| fits(pattern, &name)) && !is_public(&name)
+        }
+        _ => false,
     }
 }
 
+/// The value at a path with [`HIDDEN`] for every secret in it by [`is_secret`], and how many those were.
+///
+/// ```
+/// use tega::{openwrt::secret::hide, path::Path, value::Value};
+/// let wifi = Value::parse(r#"{"w":{"ssid":"a","key":"b","sae_password":["c","d"]}}"#)?;
+/// let (shown, hidden) = hide(&Path::parse("config-r1.uci.wireless").unwrap(), &wifi);
+/// assert_eq!(shown.to_string(), r#"{"w":{"key":"***","sae_password":["***","***"],"ssid":"a"}}"#);
+/// assert_eq!(hidden, 2);
+/// # Ok::<(), tega::value::ParseError>(())
+/// ```
+pub fn hide(path: &Path, value: &Value) -> (Value, usize) {
+    let mut hidden = 0;
+    (hide_below(&mut path.keys().to_vec(), value, &mut hidden), hidden)
+}
+
+/// Recurses once a level of a value, which has few.
+fn hide_below(keys: &mut Vec<Key>, value: &Value, hidden: &mut usize) -> Value {
+    let Some(object) = value.as_object() else {
+        if !is_secret(keys) {
+            return value.clone();
+        }
+        *hidden += 1;
+        return in_place_of(value);
+    };
+    let member = |(key, value): &(Key, Value)| {
+        keys.push(key.clone());
+        let shown = hide_below(keys, value, hidden);
+        keys.pop();
+        (key.clone(), shown)
+    };
+    // The same keys, and no deeper than before.
+    Value::object(object.members().iter().map(member).collect()).unwrap_or(Value::Null)
+}
+
+/// Whether a value is what stands in the place of a secret, and so none itself.
+pub fn is_hidden(value: &Value) -> bool {
+    match value.as_list() {
+        Some(list) => list.items().iter().any(|item| item.as_str() == Some(HIDDEN)),
+        None => value.as_str() == Some(HIDDEN),
+    }
+}
+
+/// The first option in a value at a path that stands where a secret was hidden: written back it would replace the secret.
+pub fn first_hidden(path: &Path, value: &Value) -> Option<Path> {
+    let mut found = None;
+    each_leaf(path, value, &mut |keys, leaf| {
+        if found.is_none() && is_hidden(leaf) && is_secret(keys) {
+            found = Some(Path::from_checked(keys.to_vec()));
+        }
+    });
+    found
+}
+
 /// A value that tells no more than whether it's one or many.
-fn hidden(value: &Value) -> Value {
+fn in_place_of(value: &Value) -> Value {
     let Some(list) = value.as_list() else { return Value::from(HIDDEN) };
     let items: Vec<Value> = list.items().iter().map(|_| Value::from(HIDDEN)).collect();
     Value::list(items).unwrap_or_else(|_| Value::from(HIDDEN))
+}
+
+fn is_public(name: &str) -> bool {
+    PUBLIC.iter().any(|pattern| fits(pattern, name))
 }
 
 fn fits(pattern: &str, name: &str) -> bool {
@@ -146,18 +192,35 @@ mod tests {
     }
 
     #[test]
-    fn an_option_alone_is_hidden_by_its_path() {
-        let at = |path: &str| Secrets::default().hide_at(&Path::parse(path).unwrap(), &Value::from("x"));
-        assert_eq!(at("config-r.uci.wireless.w.key"), Value::from(HIDDEN));
-        assert_eq!(at("config-r.uci.wireless.w.ssid"), Value::from("x"));
+    fn only_options_of_a_router_are_hidden_wherever_one_looks_from() {
+        let of = |path: &str, json: &str| {
+            let path = Path::parse(path).unwrap();
+            let (shown, hidden) = hide(&path, &Value::parse(json).unwrap());
+            format!("{shown} {hidden}")
+        };
+        assert_eq!(of("r.uci.wireless.w.key", r#""x""#), r#""***" 1"#);
+        assert_eq!(of("r.uci.wireless.w.ssid", r#""x""#), r#""x" 0"#);
+        assert_eq!(
+            of("r.uci.p", r#"{"key":{".type":"t","psk":true}}"#),
+            r#"{"key":{".type":"t","psk":"***"}} 1"#
+        );
+        let roots = r#"{"r":{"key":"a","uci":{"p":{"s":{"key":["b"]}}}}}"#;
+        assert_eq!(of("/", roots), r#"{"r":{"key":"a","uci":{"p":{"s":{"key":["***"]}}}}} 1"#);
+        assert_eq!(of("r.other.p.s.key", r#""x""#), r#""x" 0"#);
     }
 
     #[test]
-    fn what_is_below_a_section_of_a_secret_name_is_looked_at() {
-        let value = Value::parse(r#"{"key":{".type":"x","a":"1","psk":true}}"#).unwrap();
+    fn what_was_hidden_is_known_again() {
+        let first = |json: &str| {
+            first_hidden(&Path::parse("r.uci").unwrap(), &Value::parse(json).unwrap())
+                .map(|path| path.to_string())
+        };
+        let json = r#"{"w":{"a":{"ssid":"***","key":"secret"},"b":{"key":"***"}}}"#;
+        assert_eq!(first(json).as_deref(), Some("r.uci.w.b.key"));
         assert_eq!(
-            Secrets::default().hide(&value).to_string(),
-            r#"{"key":{".type":"x","a":"1","psk":"***"}}"#
+            first(r#"{"w":{"b":{"sae_password":["x","***"]}}}"#).as_deref(),
+            Some("r.uci.w.b.sae_password")
         );
+        assert_eq!(first(r#"{"w":{"b":{"key":"****"}}}"#), None);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::model::Shown;
 use crate::message::entry::Entry;
+use crate::openwrt::secret::{HIDDEN, is_secret};
 use crate::path::Path;
 use crate::store::Ope;
 use crate::value::Value;
@@ -178,6 +179,7 @@ fn note_of(entry: &Entry, time_ms: i64) -> Note {
         (Ope::Rollback, _) => format!("to {}", entry.back_to.unwrap_or(0)),
         (Ope::Delete, _) => String::new(),
         (Ope::Put, Some(Value::Object(object))) => format!("{{{}}}", object.members().len()),
+        (Ope::Put, Some(_)) if is_secret(entry.path.keys()) => HIDDEN.into(),
         (Ope::Put, Some(value)) => cut(words::short(value)),
         (Ope::Put, None) => "too long to be told".into(),
     };

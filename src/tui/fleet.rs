@@ -185,11 +185,12 @@ impl App {
     }
 }
 
-/// What makes a link come first: that it's down, that it's refused something, how far it's behind.
+/// What makes a link come first: that it's down, that it's refused something or its router is in trouble, how far it's behind.
 fn trouble(link: &Value) -> (bool, bool, Reverse<i64>, Reverse<i64>) {
     // A replica that is as new as it can be tells of some milliseconds all the same.
     let stale = links::stale(link).unwrap_or(0) / 10_000;
-    (links::is_up(link), !links::has_problem(link), Reverse(links::lag(link)), Reverse(stale))
+    let is_well = !links::has_problem(link) && !links::has_uci_trouble(link);
+    (links::is_up(link), is_well, Reverse(links::lag(link)), Reverse(stale))
 }
 
 /// The roots of a link that are here, with their homes: first those that its router is at home of, or last.

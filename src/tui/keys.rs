@@ -38,6 +38,7 @@ pub enum Action {
     Root,
     Detail,
     Versions,
+    Secrets,
     Follow,
     Find,
     FindNext,
@@ -161,6 +162,7 @@ pub(super) const KEYS: &[KeyRow] = &[
         "the versions of the root, and back to one of them",
     ),
     row(On(Screen::Tree), &["v"], Action::Versions, "", "show versions, or don't"),
+    row(On(Screen::Tree), &["S"], Action::Secrets, "", "show keys and passwords of routers, or *** again"),
     row(
         On(Screen::Tree),
         &["F"],

@@ -5,6 +5,9 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::openwrt::secret::is_secret;
+use crate::path::Key;
+
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -78,12 +81,14 @@ pub struct Look {
     pub glyphs: Glyphs,
     /// Whether text of the tree may be shown as it is; else everything beyond ASCII becomes `?`.
     pub unicode: bool,
+    /// Keys and passwords of routers are shown, since that was asked for.
+    pub secrets: bool,
 }
 
 impl Look {
     /// With or without colours, and characters beyond ASCII.
     pub fn new(colour: bool, unicode: bool) -> Look {
-        Look { colour, unicode, glyphs: if unicode { UNICODE } else { ASCII } }
+        Look { colour, unicode, secrets: false, glyphs: if unicode { UNICODE } else { ASCII } }
     }
 
     /// As the environment says: `NO_COLOR` (any value but the empty one), `TERM=dumb`, and the locale of `LC_ALL`, `LC_CTYPE`, `LANG`.
@@ -93,6 +98,11 @@ impl Look {
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_ascii_uppercase();
         Look::new(colour, locale.contains("UTF-8") || locale.contains("UTF8"))
+    }
+
+    /// Whether this leaf is shown as [`HIDDEN`](crate::openwrt::secret::HIDDEN).
+    pub(super) fn hides(&self, keys: &[Key]) -> bool {
+        !self.secrets && is_secret(keys)
     }
 
     /// The style of a role.

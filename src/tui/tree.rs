@@ -189,6 +189,15 @@ impl App {
             Action::PreviousSibling => self.sibling(-1),
             Action::Parent => self.go(cursor.prefix(cursor.len().saturating_sub(1).max(1))),
             Action::Root => self.go(cursor.prefix(1)),
+            Action::Secrets => {
+                self.look.secrets = !self.look.secrets;
+                self.detail_renew();
+                self.say(if self.look.secrets {
+                    "keys and passwords are shown"
+                } else {
+                    "keys and passwords are hidden"
+                });
+            }
             Action::Versions => self.tree.versions = !self.tree.versions,
             Action::Follow => self.follow(),
             Action::GoTo => self.prompt(For::GoTo, "go to ", ""),

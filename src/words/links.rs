@@ -105,6 +105,13 @@ pub fn uci(link: &Value) -> Option<String> {
     Some(told)
 }
 
+/// Whether a router's bridge has something that a person should look at: what was undone or couldn't be applied, and edits.
+pub fn has_uci_trouble(link: &Value) -> bool {
+    let Some(uci) = link.get("uci") else { return false };
+    let drift = uci.get("drift").and_then(Value::as_list).is_some_and(|list| !list.items().is_empty());
+    drift || matches!(text(uci, "state"), Some("reverted" | "failed"))
+}
+
 /// `ROOT=HERE/THERE`, with `-` for what isn't there or isn't known.
 fn versions(name: &Key, root: &Value) -> String {
     let version = |end| number(root, end).map_or("-".into(), |n| n.to_string());
@@ -201,6 +208,12 @@ mod tests {
             r#"{"uci":{"state":"confirmed","desired":7,"version":7,"confirmed":7,"reason":"","drift":[]}}"#;
         assert_eq!(of(uci).unwrap(), "confirmed 7");
         assert_eq!(of(r#"{"up":true}"#), None);
+        let trouble = |uci: &str| has_uci_trouble(&Value::parse(&format!(r#"{{"uci":{uci}}}"#)).unwrap());
+        assert!(
+            trouble(r#"{"state":"reverted","drift":[]}"#)
+                && trouble(r#"{"state":"confirmed","drift":["x"]}"#)
+        );
+        assert!(!trouble(r#"{"state":"confirmed","drift":[]}"#) && !trouble("null"));
     }
 
     #[test]

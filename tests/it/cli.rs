@@ -336,6 +336,35 @@ fn an_export_is_imported_again_also_one_that_is_larger_than_a_transaction() {
 }
 
 #[test]
+fn keys_of_routers_are_exported_and_compared_only_when_asked_for_and_never_imported_as_stars() {
+    let server = Server::start();
+    ok(
+        &server,
+        &["put", "r.uci.wireless.w", r#"{".type":"wifi-iface","key":"correct horse","ssid":"home"}"#],
+        "",
+    );
+    ok(&server, &["put", "r.uci.wireless.w.key", "battery staple"], "");
+    for form in ["--flat", "--json", "--yaml"] {
+        let (code, out, err) = tega(&server, &["export", "r", form], "");
+        assert!(code == 0 && out.contains("***") && !out.contains("staple"), "{out}");
+        assert!(err.contains("1 key or password is hidden") && err.contains("--secrets"), "{err}");
+        let args: &[&str] =
+            if form == "--flat" { &["import", form, "-"] } else { &["import", form, "r", "-"] };
+        let (code, _, err) = tega(&server, args, &out);
+        assert!(code == 1 && err.contains("r.uci.wireless.w.key is ***"), "{code} {err}");
+    }
+    let all = ok(&server, &["export", "--flat", "--secrets"], "");
+    assert!(all.contains("battery staple"), "{all}");
+    ok(&server, &["import", "--flat", "-"], &all);
+    assert_eq!(ok(&server, &["get", "r.uci.wireless.w.key"], ""), "battery staple\n");
+    let hidden = "- r.uci.wireless.w.key=\"***\"\n+ r.uci.wireless.w.key=\"***\"\n";
+    assert_eq!(ok(&server, &["diff", "r", "0", "1"], ""), hidden);
+    assert!(!ok(&server, &["diff", "r", "0", "1", "--json"], "").contains("horse"));
+    let shown = "- r.uci.wireless.w.key=\"correct horse\"\n+ r.uci.wireless.w.key=\"battery staple\"\n";
+    assert_eq!(ok(&server, &["diff", "r", "0", "1", "--secrets"], ""), shown);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_success() {
     let server = Server::start();
     let value = format!("\"{}\"", "x".repeat(900_000));

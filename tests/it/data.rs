@@ -110,7 +110,7 @@ fn real_configurations_survive_each_form_of_export() {
         ok(&server, &["import", file.path.to_str().unwrap()], "");
         let path = format!("/{}", file.root);
         for form in ["--json", "--yaml", "--flat"] {
-            let text = ok(&server, &["export", &path, form], "");
+            let text = ok(&server, &["export", &path, form, "--secrets"], "");
             match form {
                 "--flat" => ok(&again, &["import", form, "-"], &text),
                 _ => ok(&again, &["import", form, &path, "-"], &text),

@@ -30,12 +30,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "path", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
-    ("openwrt", &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value"]),
+    ("openwrt", &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value", "words"]),
     (
         "daemon",
         &["commit", "door", "http", "hub", "link", "openwrt", "session", "store", "system", "token", "words"],
     ),
-    ("tui", &["api", "client", "commit", "message", "path", "store", "value", "words"]),
+    ("tui", &["api", "client", "commit", "message", "openwrt", "path", "store", "value", "words"]),
     (
         "cli",
         &[

@@ -2,11 +2,12 @@
 
 use super::drift::Drift;
 use super::engine::Engine;
-use super::plan::{self, UCI};
+use super::plan;
 use super::record::{Mark, Memory};
 use super::said::Report;
 use super::{Ask, Done};
 use crate::api::error::Refusal;
+use crate::openwrt::UCI;
 use crate::openwrt::secret::Secrets;
 use crate::path::{Key, Path};
 use crate::store::{Expect, Op, Transaction};

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::files::{ConfigDir, Look, Sum};
-use super::plan::{self, UCI};
+use super::plan;
 use crate::commit::TegaId;
+use crate::openwrt::UCI;
 use crate::openwrt::secret::Secrets;
 use crate::path::{Key, Path};
 use crate::store::{Expect, Op, Transaction, View};

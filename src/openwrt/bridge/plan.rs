@@ -5,6 +5,7 @@ use std::io;
 use super::files::{ConfigDir, MAX_FILE, MAX_PACKAGES, Sum, is_package};
 use super::journal::{Change, Plan};
 use super::record::{Mark, Memory};
+use crate::openwrt::UCI;
 use crate::openwrt::check;
 use crate::openwrt::package::{self, Rendered};
 use crate::openwrt::secret::Secrets;
@@ -12,9 +13,6 @@ use crate::openwrt::uci::File;
 use crate::path::Key;
 use crate::store::View;
 use crate::value::Value;
-
-/// The part of the config root that is `/etc/config`.
-pub(super) const UCI: &str = "uci";
 
 /// The most lines of differences that are told of one package.
 pub(super) const MAX_LINES: usize = 100;

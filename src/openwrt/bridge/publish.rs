@@ -3,6 +3,7 @@
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::Hub;
+use crate::openwrt::UCI;
 use crate::path::{Key, Path};
 use crate::store::{Home, Store, Transaction};
 use crate::system::{boot_ms, now_ms};
@@ -29,8 +30,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(id: &TegaId, store: Store, hub: Hub) -> Publisher {
-        let path =
-            Path::from_checked(vec![Key::from(format!("operational-{id}")), Key::from(super::plan::UCI)]);
+        let path = Path::from_checked(vec![Key::from(format!("operational-{id}")), Key::from(UCI)]);
         let (last, retry_at, refused) = (None, None, Arc::default());
         Publisher { store, hub, by: id.clone(), path, last, retry_at, refused, said: false }
     }

@@ -26,10 +26,10 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use crate::openwrt::one_line;
 use crate::openwrt::package::{self, Wanted};
 use crate::openwrt::uci::{Package, Section, is_package_name};
-use crate::path::{Key, write_keys};
+use crate::openwrt::{UCI, one_line, secret};
+use crate::path::{Key, Path, write_keys};
 use crate::value::Value;
 
 /// The most findings that are told.
@@ -90,6 +90,13 @@ pub fn check(uci: &Value) -> Vec<Finding> {
         report.add(Severity::Error, &[], format!("{}, where an object of packages is wanted", uci.kind()));
         return report.findings;
     };
+    // Where packages stand: below the root of a router.
+    let place = Path::from_checked(vec![Key::from("config"), Key::from(UCI)]);
+    if let Some(path) = secret::first_hidden(&place, uci) {
+        let path: Vec<&str> = path.keys().iter().skip(place.len()).map(Key::as_str).collect();
+        let text = format!("{} stands where a secret was hidden; put the secret itself", secret::HIDDEN);
+        report.add(Severity::Error, &path, text);
+    }
     let mut packages = Vec::new();
     for (name, value) in object.members() {
         match package::lenient(value) {

@@ -82,6 +82,13 @@ fn what_uci_cannot_hold_is_an_error() {
 }
 
 #[test]
+fn what_stands_where_a_secret_was_hidden_is_no_password() {
+    let value = r#"{"wireless":{"w":{".type":"wifi-iface","ssid":"***","key":"***"}}}"#;
+    let lines: Vec<String> = check(&Value::parse(value).unwrap()).iter().map(Finding::to_string).collect();
+    assert_eq!(lines, ["error: wireless.w.key: *** stands where a secret was hidden; put the secret itself"]);
+}
+
+#[test]
 fn references_to_what_is_not_there_are_found() {
     let wireless = "config wifi-device radio0\nconfig wifi-iface w\n\toption device radio1\n\toption network 'lan guest'\n\
         config wifi-iface off\n\toption device radio9\n\toption disabled 1\n";

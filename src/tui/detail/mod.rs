@@ -107,6 +107,12 @@ impl App {
         self.detail_forget();
     }
 
+    /// Has it read again at once.
+    pub(super) fn detail_renew(&mut self) {
+        self.detail.ask_at = Some(self.now);
+        self.detail_forget();
+    }
+
     /// Closes it. False: it wasn't open.
     pub(super) fn detail_close(&mut self) -> bool {
         std::mem::take(&mut self.detail.open)
@@ -223,7 +229,7 @@ impl App {
         };
         match step {
             Step::Head => self.detail_head(&answer),
-            Step::Whole => self.detail.body = view::leaf(&self.look, &answer),
+            Step::Whole => self.detail.body = view::leaf(&self.look, &path, &answer),
             Step::Below => self.detail.body = view::below(&self.look, &path, &answer),
         }
     }
@@ -247,7 +253,7 @@ impl App {
                 self.detail.body = view::note(&self.look, "nothing is below it");
             }
             (Kind::Container, _) => self.detail_ask(Step::Below),
-            (_, Some(value)) => self.detail.body = view::leaf(&self.look, value),
+            (_, Some(value)) => self.detail.body = view::leaf(&self.look, &self.detail.path, value),
             _ => self.detail_ask(Step::Whole),
         }
         (self.detail.head, self.detail.failed) = (Some(head), None);

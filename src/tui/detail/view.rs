@@ -7,6 +7,7 @@ use ratatui::text::Span;
 
 use super::writers::Writer;
 use super::{App, Head};
+use crate::openwrt::secret::HIDDEN;
 use crate::path::Path;
 use crate::tui::draw::{leaf_spans, role};
 use crate::tui::look::{Look, Role};
@@ -49,7 +50,9 @@ impl App {
     /// Until the answer is here, what the tree's line says.
     fn not_yet(&self) -> Vec<Spans> {
         match self.tree.model.row(&self.detail.path) {
-            Some(row) if row.shown.kind != Kind::Container => vec![leaf_spans(&self.look, &row.shown)],
+            Some(row) if row.shown.kind != Kind::Container => {
+                vec![leaf_spans(&self.look, self.detail.path.keys(), &row.shown)]
+            }
             _ => note(&self.look, &format!("reading{}", self.look.glyphs.loading)),
         }
     }
@@ -130,7 +133,10 @@ pub(super) fn note(look: &Look, text: &str) -> Vec<Spans> {
 }
 
 /// A leaf in full: text as it is, with its line breaks; a list as JSON, an item a line.
-pub(super) fn leaf(look: &Look, value: &Value) -> Vec<Spans> {
+pub(super) fn leaf(look: &Look, path: &Path, value: &Value) -> Vec<Spans> {
+    if look.hides(path.keys()) {
+        return note(look, &format!("{HIDDEN} (S shows keys and passwords)"));
+    }
     let text = match value {
         Value::Text(text) if text.is_empty() => return note(look, "the empty text"),
         Value::Text(text) => Cow::Borrowed(text.as_str()),
@@ -160,7 +166,7 @@ pub(super) fn below(look: &Look, path: &Path, answer: &Value) -> Vec<Spans> {
         let name = look.clean(&Path::from_checked(keys.to_vec()).to_string());
         let mut spans = vec![Span::styled(name, look.style(Role::Key))];
         spans.push(Span::styled(" = ", look.style(Role::Dim)));
-        spans.extend(leaf_spans(look, &Shown::read(row)?));
+        spans.extend(leaf_spans(look, at.keys(), &Shown::read(row)?));
         Some(spans)
     };
     let mut lines: Vec<Spans> = rows.iter().filter_map(line).collect();
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn a_leaf_is_shown_with_its_line_breaks_and_cant_steer_the_terminal() {
         let look = Look::new(true, true);
-        let shown = |json: &str| text(&leaf(&look, &Value::parse(json).unwrap()));
+        let shown = |json: &str| text(&leaf(&look, &Path::TOP, &Value::parse(json).unwrap()));
         assert_eq!(shown(r#""a\n\tb\r\n\u001b[31m""#), ["a", "    b", "\u{fffd}[31m"]);
         assert_eq!(shown(r#"[1,{"a":true}]"#), ["[", "  1,", "  {", "    \"a\": true", "  }", "]"]);
         assert_eq!(shown("1e3"), ["1000.0"]);
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn a_long_leaf_is_cut_and_says_so() {
         let look = Look::new(true, true);
-        let lines = text(&leaf(&look, &Value::from("é".repeat(MAX_TEXT))));
+        let lines = text(&leaf(&look, &Path::TOP, &Value::from("é".repeat(MAX_TEXT))));
         assert_eq!(lines.len(), 2);
         assert_eq!((lines[0].len(), lines[1].as_str()), (MAX_TEXT, "and 65536 more bytes"));
     }

@@ -25,8 +25,16 @@ const STALE: usize = 5;
 const ROOTS: usize = 6;
 const PROBLEM: usize = 7;
 
+/// What stands right of them, where any router that is shown has a bridge to its `/etc/config`.
+const UCI: usize = HEADING.len();
+
+/// All of them.
+const COLUMNS: usize = HEADING.len() + 1;
+
+type Cells = [String; COLUMNS];
+
 /// The least width of each column; so that what counts on doesn't move the others.
-const LEAST: [usize; 8] = [6, 6, 6, 7, 3, 6, 5, 7];
+const LEAST: [usize; COLUMNS] = [6, 6, 6, 7, 3, 6, 5, 7, 3];
 
 /// The widest column of IDs.
 const MAX_ID: usize = 24;
@@ -49,13 +57,16 @@ impl App {
             return self.fleet_none(frame, area);
         }
         let top = self.fleet.list.top(all, height);
-        let shown: Vec<(bool, [String; 8])> = (top..all)
+        let shown: Vec<(bool, Cells)> = (top..all)
             .take(height)
             .filter_map(|at| self.fleet_link(at))
             .map(|link| self.cells(link))
             .collect();
         let columns = columns(&shown, self.fleet.longest, area.width.into());
-        let heading = HEADING.map(String::from);
+        let mut heading = Cells::default();
+        for (cell, name) in heading.iter_mut().zip(HEADING.into_iter().chain(["UCI"])) {
+            *cell = name.into();
+        }
         put(frame, area, 1, self.fleet_line(&heading, &columns, Role::Dim));
         for (line, (at, (is_up, cells))) in (2..area.height).zip((top..).zip(&shown)) {
             let role = if *is_up { Role::Plain } else { Role::Warning };
@@ -103,16 +114,20 @@ impl App {
     }
 
     /// The cells of a link, and whether it's up.
-    fn cells(&self, link: &Value) -> (bool, [String; 8]) {
+    fn cells(&self, link: &Value) -> (bool, Cells) {
         let is_up = links::is_up(link);
-        let mut cells = links::cells(link).map(|cell| self.look.clean(&cell));
+        let mut cells = Cells::default();
+        let told = links::cells(link).into_iter().chain(links::uci(link));
+        for (cell, text) in cells.iter_mut().zip(told) {
+            *cell = self.look.clean(&text);
+        }
         if let Some(state) = cells.get_mut(STATE) {
             state.insert_str(0, if is_up { "+ " } else { "! " });
         }
         (is_up, cells)
     }
 
-    fn fleet_line(&self, cells: &[String; 8], columns: &[(usize, usize)], state: Role) -> Vec<Span<'static>> {
+    fn fleet_line(&self, cells: &Cells, columns: &[(usize, usize)], state: Role) -> Vec<Span<'static>> {
         let role = |column| match column {
             _ if state == Role::Dim => Role::Dim,
             STATE => state,
@@ -158,7 +173,13 @@ impl App {
                 vec![Span::styled(cut(&text, room, look.glyphs.more), look.style(Role::Warning))],
             );
         }
-        let used = 2 + u16::from(problem.is_some());
+        let mut used = 2 + u16::from(problem.is_some());
+        if let Some(uci) = links::uci(link) {
+            let text = cut(&format!("/etc/config: {}", look.clean(&uci)), room, look.glyphs.more);
+            let role = if links::has_uci_trouble(link) { Role::Warning } else { Role::Plain };
+            put(frame, area, used, vec![Span::styled(text, look.style(role))]);
+            used += 1;
+        }
         let place = Rect { y: area.y + used, height: area.height.saturating_sub(used), ..area };
         self.fleet_roots(frame, place, link);
     }
@@ -201,7 +222,7 @@ impl App {
 }
 
 /// Which columns there's room for, and how wide each is.
-fn columns(rows: &[(bool, [String; 8])], longest: usize, room: usize) -> Vec<(usize, usize)> {
+fn columns(rows: &[(bool, Cells)], longest: usize, room: usize) -> Vec<(usize, usize)> {
     let mut natural = LEAST;
     for (_, cells) in rows {
         for (wide, cell) in natural.iter_mut().zip(cells) {
@@ -212,9 +233,12 @@ fn columns(rows: &[(bool, [String; 8])], longest: usize, room: usize) -> Vec<(us
     // Those that aren't shown just now count too, so that nothing moves when they come.
     *id = longest.min(MAX_ID).min(room / 3).max(6);
     *address = (*address).min(22);
-    let mut kept: Vec<usize> = (0..HEADING.len()).collect();
+    let [.., uci] = &mut natural;
+    *uci = (*uci).min(if room < 120 { 14 } else { 48 });
+    let any_uci = rows.iter().any(|(_, cells)| cells.last().is_some_and(|uci| !uci.is_empty()));
+    let mut kept: Vec<usize> = (0..COLUMNS).filter(|column| *column != UCI || any_uci).collect();
     let wide = |column: usize| natural.get(column).copied().unwrap_or(0);
-    let is_problem = rows.iter().any(|(_, cells)| cells.last().is_some_and(|problem| !problem.is_empty()));
+    let is_problem = rows.iter().any(|(_, cells)| cells.get(PROBLEM).is_some_and(|it| !it.is_empty()));
     let wanted = |column| match column {
         PROBLEM if is_problem => wide(PROBLEM).min(24),
         ROOTS => wide(ROOTS).min(24),
@@ -245,22 +269,31 @@ fn columns(rows: &[(bool, [String; 8])], longest: usize, room: usize) -> Vec<(us
 mod tests {
     use super::*;
 
-    fn row(problem: &str) -> (bool, [String; 8]) {
-        let cells = ["r1", "+ up", "1h2m", "10.0.0.2:4711", "0", "40ms", "config-r1=7/5 op-r1=3/3", problem];
+    fn row(problem: &str) -> (bool, Cells) {
+        let cells =
+            ["r1", "+ up", "1h2m", "10.0.0.2:4711", "0", "40ms", "config-r1=7/5 op-r1=3/3", problem, ""];
         (true, cells.map(String::from))
     }
 
     #[test]
     fn where_there_is_no_room_the_least_important_columns_go_first() {
-        let names = |rows: &[(bool, [String; 8])], room| {
+        let names = |rows: &[(bool, Cells)], room| {
             let columns = columns(rows, 4, room);
             let sum: usize = columns.iter().map(|(_, wide)| wide + GAP).sum();
             assert!(sum <= room + GAP, "{columns:?} in {room}");
-            columns.iter().map(|(column, _)| HEADING[*column]).collect::<Vec<_>>().join(" ")
+            columns
+                .iter()
+                .map(|(column, _)| *HEADING.get(*column).unwrap_or(&"UCI"))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let (fine, bad) = ([row("")], [row("gone; config-r1: is mine")]);
         assert_eq!(names(&fine, 200), HEADING.join(" "));
         assert_eq!(names(&bad, 200), HEADING.join(" "));
+        let mut uci = fine.clone();
+        uci[0].1[UCI] = "reverted 9 (confirmed 8): no proof".into();
+        assert_eq!(names(&uci, 200), HEADING.join(" ") + " UCI");
+        assert_eq!(names(&uci, 60), "ID STATE SINCE LAG PROBLEM UCI");
         assert_eq!(names(&fine, 80), "ID STATE SINCE LAG STALE ROOTS PROBLEM");
         assert_eq!(names(&bad, 80), "ID STATE SINCE LAG ROOTS PROBLEM");
         assert_eq!(names(&fine, 40), "ID STATE SINCE LAG PROBLEM");

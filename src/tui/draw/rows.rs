@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::{paint, put, put_right};
+use crate::openwrt::secret::HIDDEN;
 use crate::path::{Key, Path};
 use crate::tui::app::App;
 use crate::tui::look::{Look, Role, cut};
@@ -72,10 +73,11 @@ fn draw_row(
     let is_folded = row.shown.kind == Kind::Container;
     let key_role = if glows && is_folded { Role::Glow } else { key_role };
     spans.extend(marked(app, &cut(&look.clean(&row.key), room, glyphs.more), key_role));
+    let is_hidden = look.hides(keys);
     match staged {
         Some(staged) => {
             spans.push(Span::styled(if is_folded { " " } else { " = " }, look.style(Role::Dim)));
-            spans.extend(leaf_spans(look, &row.shown));
+            spans.extend(leaf_spans(look, keys, &row.shown));
             spans.push(Span::styled(format!(" {}", look.clean(&staged)), look.style(Role::Added)));
         }
         None if is_folded => {
@@ -83,12 +85,14 @@ fn draw_row(
         }
         None => {
             spans.push(Span::styled(" = ", look.style(Role::Dim)));
-            if glows {
+            if is_hidden {
+                spans.extend(leaf_spans(look, keys, &row.shown));
+            } else if glows {
                 spans.push(Span::styled(look.clean(row.shown.text()), look.style(Role::Glow)));
             } else if app.find.marks(row.shown.text()).is_some() {
                 spans.extend(marked(app, &look.clean(row.shown.text()), role(row.shown.kind)));
             } else {
-                spans.extend(leaf_spans(look, &row.shown));
+                spans.extend(leaf_spans(look, keys, &row.shown));
             }
         }
     }
@@ -146,8 +150,11 @@ pub(crate) fn role(kind: Kind) -> Role {
     }
 }
 
-/// A leaf's value.
-pub(crate) fn leaf_spans(look: &Look, shown: &Shown) -> Vec<Span<'static>> {
+/// A leaf's value, unless it's a secret.
+pub(crate) fn leaf_spans(look: &Look, keys: &[Key], shown: &Shown) -> Vec<Span<'static>> {
+    if look.hides(keys) && shown.kind != Kind::Container {
+        return vec![Span::styled(HIDDEN, look.style(Role::Dim))];
+    }
     if shown.kind == Kind::Container {
         return vec![Span::styled(format!("{{{}}}", shown.count), look.style(Role::Count))];
     }
@@ -189,10 +196,11 @@ pub(super) fn found(frame: &mut Frame<'_>, app: &App, area: Rect) {
             Kind::Container => spans.push(Span::raw(" ")),
             _ => spans.push(Span::styled(" = ", app.look.style(Role::Dim))),
         }
-        if found.shown.kind != Kind::Container && app.find.marks(found.shown.text()).is_some() {
+        let is_shown = found.shown.kind != Kind::Container && !app.look.hides(found.path.keys());
+        if is_shown && app.find.marks(found.shown.text()).is_some() {
             spans.extend(marked(app, &app.look.clean(found.shown.text()), role(found.shown.kind)));
         } else {
-            spans.extend(leaf_spans(&app.look, &found.shown));
+            spans.extend(leaf_spans(&app.look, found.path.keys(), &found.shown));
         }
         put(frame, area, line, spans);
         if at == list.cursor() {

@@ -2,6 +2,7 @@
 
 use ratatui::text::Span;
 
+use crate::openwrt::secret::HIDDEN;
 use crate::path::{Path, write_keys};
 use crate::tui::look::{Look, Role, cut};
 use crate::tui::pane::Spans;
@@ -56,7 +57,11 @@ impl Diff {
             // Writing to a String can't fail.
             let _ = write_keys(keys, &mut text);
             text.push_str(" = ");
-            text.push_str(&words::short(leaf));
+            if look.hides(keys) {
+                text.push_str(HIDDEN);
+            } else {
+                text.push_str(&words::short(leaf));
+            }
             let text = cut(&look.clean(&text), MAX_LINE, look.glyphs.more);
             self.lines.push(vec![Span::styled(text, look.style(role))]);
         });

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{Was, part};
-use crate::path::{Key, write_keys};
+use crate::openwrt::secret::{HIDDEN, is_secret};
+use crate::path::{Key, Path, write_keys};
 use crate::value::Value;
 use crate::words;
 
@@ -23,9 +24,9 @@ pub(super) struct Diff {
 }
 
 impl Diff {
-    /// From what was there to what is to be there.
-    pub(super) fn of(was: &Was, now: Option<&Value>) -> Diff {
-        let mut out = Lines::default();
+    /// From what was there to what is to be there. Keys and passwords of routers aren't told.
+    pub(super) fn of(path: &Path, was: &Was, now: Option<&Value>) -> Diff {
+        let mut out = Lines { above: path.keys().to_vec(), ..Lines::default() };
         if *was == Was::Large {
             out.line('-', &[], "what is there, too much to be shown");
         }
@@ -36,6 +37,8 @@ impl Diff {
 
 #[derive(Default)]
 struct Lines {
+    /// The keys of the node whose difference it is.
+    above: Vec<Key>,
     lines: Vec<(char, String)>,
     more: usize,
 }
@@ -91,7 +94,11 @@ impl Lines {
                     keys.pop();
                 }
             }
-            Some(value) => self.line(sign, keys, &words::short(value)),
+            Some(value) => {
+                let whole: Vec<Key> = self.above.iter().chain(keys.iter()).cloned().collect();
+                let text = if is_secret(&whole) { HIDDEN.into() } else { words::short(value) };
+                self.line(sign, keys, &text);
+            }
         }
     }
 }
@@ -111,7 +118,7 @@ mod tests {
             (Some("2"), Some("2"), ""),
         ] {
             let parse = |text: &str| Value::parse(text).unwrap();
-            let diff = Diff::of(&Was::of(was.map(parse)), now.map(parse).as_ref());
+            let diff = Diff::of(&Path::TOP, &Was::of(was.map(parse)), now.map(parse).as_ref());
             let told: Vec<String> = diff.lines.iter().map(|(sign, text)| format!("{sign} {text}")).collect();
             assert_eq!(told.join("|"), lines);
         }
@@ -121,7 +128,7 @@ mod tests {
     fn a_long_difference_is_counted() {
         let items: String = (0..300).map(|n| format!(",\"k{n}\":{n}")).collect();
         let value = Value::parse(&format!("{{{}}}", &items[1..])).unwrap();
-        let diff = Diff::of(&Was::Nothing, Some(&value));
+        let diff = Diff::of(&Path::TOP, &Was::Nothing, Some(&value));
         assert_eq!((diff.lines.len(), diff.more), (MAX_LINES, 100));
     }
 }

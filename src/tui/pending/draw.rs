@@ -9,6 +9,7 @@ use super::super::draw::{paint, put, put_right};
 use super::super::look::{Role, cut};
 use super::diff::Diff;
 use super::{Change, Theirs, Was, short};
+use crate::path::Path;
 
 /// Lines of a change that the cursor isn't on.
 const FEW: usize = 4;
@@ -37,10 +38,10 @@ fn diff_lines(diff: &Diff, most: usize, out: &mut Vec<Line>) {
 }
 
 /// A side of a conflict on one line.
-fn side(was: &Was) -> String {
+fn side(path: &Path, was: &Was) -> String {
     match was {
         Was::Nothing => "nothing".into(),
-        Was::Value(value) => short(value),
+        Was::Value(value) => short(path, value),
         Was::Large => "too much to be shown".into(),
     }
 }
@@ -54,16 +55,18 @@ fn conflict_lines(change: &Change, theirs: &Theirs, most: usize) -> Vec<Line> {
         && mine.is_none_or(|value| value.as_object().is_none());
     if is_short {
         return vec![
-            line(Role::Dim, format!("base    {}", side(&change.base))),
-            line(Role::Removed, format!("theirs  {}", side(&theirs.was))),
-            line(Role::Added, format!("mine    {}", side(&Was::of(mine.cloned())))),
+            line(Role::Dim, format!("base    {}", side(&change.path, &change.base))),
+            line(Role::Removed, format!("theirs  {}", side(&change.path, &theirs.was))),
+            line(Role::Added, format!("mine    {}", side(&change.path, &Was::of(mine.cloned())))),
         ];
     }
     let mut out = Vec::new();
     let half = most.saturating_sub(2) / 2;
     out.push(line(Role::Title, "theirs, compared with the base:"));
     match &theirs.was {
-        Was::Value(value) => diff_lines(&Diff::of(&change.base, Some(value)), half.max(1), &mut out),
+        Was::Value(value) => {
+            diff_lines(&Diff::of(&change.path, &change.base, Some(value)), half.max(1), &mut out)
+        }
         Was::Nothing => out.push(line(Role::Removed, "- all of it")),
         Was::Large => out.push(line(Role::Dim, "too much to be shown")),
     }

@@ -300,7 +300,7 @@ impl App {
             _ if !is_new => "nothing changed".into(),
             None => format!("{path} stays as it was"),
             Some(change) => match &change.mine {
-                Some(value) if change.path == *path => format!("{path} will be {}", short(value)),
+                Some(value) if change.path == *path => format!("{path} will be {}", short(path, value)),
                 Some(_) => format!("{path} is a part of the change of {}", change.path),
                 None => format!("{path} will be deleted"),
             },

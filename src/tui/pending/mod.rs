@@ -26,6 +26,7 @@ mod typing;
 use std::sync::Arc;
 
 use super::list::List;
+use crate::openwrt::secret::{HIDDEN, is_secret};
 use crate::path::Path;
 use crate::store::{Expect, Op};
 use crate::tui::ask::Why;
@@ -110,7 +111,7 @@ struct Change {
 impl Change {
     fn new(path: Path, base: Was, version: i64, mine: Option<Value>) -> Change {
         let bytes = mine.as_ref().map_or(0, |value| value.to_string().len()) + path.to_string().len() + 64;
-        let diff = Diff::of(&base, mine.as_ref());
+        let diff = Diff::of(&path, &base, mine.as_ref());
         Change { path, base, version, mine, theirs: None, look: false, diff, bytes }
     }
 
@@ -183,7 +184,7 @@ impl Pending {
         if let Some(change) = self.changes.iter().find(|change| change.path == *path) {
             let mine = match &change.mine {
                 None => "deleted".into(),
-                Some(value) => short(value),
+                Some(value) => short(path, value),
             };
             let more = if change.theirs.is_some() { " (changed meanwhile)" } else { "" };
             return Some(format!("-> {mine}{more}"));
@@ -381,10 +382,11 @@ fn counted(count: usize) -> String {
     if count == 1 { "1 change".into() } else { format!("{count} changes") }
 }
 
-/// As much of a value as a line has room for.
-fn short(value: &Value) -> String {
+/// As much of a value as a line has room for; of a key or password, nothing. Who typed it saw it then.
+fn short(path: &Path, value: &Value) -> String {
     const MOST: usize = 200;
     match value {
+        _ if is_secret(path.keys()) => HIDDEN.into(),
         Value::Object(object) => format!("{{{}}}", object.members().len()),
         Value::Text(text) if text.len() > MOST => words::short(&Value::from(part::start(text, MOST))) + "…",
         value => {

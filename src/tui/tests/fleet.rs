@@ -40,6 +40,35 @@ fn every_link_is_a_line_and_the_one_of_the_cursor_is_told_in_full() {
 }
 
 #[test]
+fn routers_with_a_bridge_tell_how_their_configuration_stands() {
+    let of = |id: &str, uci: &str| {
+        format!(
+            r#"{{"tega_id":"{id}","up":true,"address":"10.0.0.2:40110","since_s":3725,"problem":null,"silent_ms":4,"sessions":[],
+            "roots":{{"config-{id}":{{"home":"server","inc":"00","here":7,"there":7,"lag":0,"stale_ms":null,"refused":null}}}}{uci}}}"#
+        )
+    };
+    let links = [
+        of(
+            "r1",
+            r#","uci":{"state":"confirmed","desired":7,"version":7,"confirmed":7,"reason":"","drift":[]}"#,
+        ),
+        of("r2", ""),
+        of(
+            "r3",
+            r#","uci":{"state":"reverted","desired":7,"version":7,"confirmed":5,"drift":["dhcp"],
+            "reason":"the global server didn't answer over a new connection in 90 s"}"#,
+        ),
+    ];
+    for size in [(80, 24), (200, 50)] {
+        let mut stage = stage(size);
+        stage.answer(Purpose::Status, &format!(r#"{{"global":null,"links":[{}]}}"#, links.join(",")));
+        stage.keys("s");
+        assert_eq!(stage.app.fleet.chosen(), "r3", "trouble comes first");
+        stage.shows(&format!("fleet_uci_{}x{}", size.0, size.1));
+    }
+}
+
+#[test]
 fn trouble_comes_first_when_it_is_asked_for() {
     let mut stage = stage((80, 24));
     stage.keys("s");

@@ -11,6 +11,7 @@ mod journal;
 mod manners;
 mod model;
 mod pending;
+mod secrets;
 mod sessions;
 mod status;
 mod tree;
