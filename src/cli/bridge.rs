@@ -88,8 +88,15 @@ pub(super) fn bridge(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         ["retry"] => act(typed, UciVerb::Retry, Vec::new()).map(drop),
         ["import", root, files @ ..] if !files.is_empty() => import(typed, root, files),
         ["recover"] => {
-            let done = bridge::recover(&root(typed), &directory(typed)).map_err(Fault::error)?;
-            note(&done);
+            let (root, dir) = (root(typed), directory(typed));
+            let done = match typed.number(Flag::After)? {
+                None => bridge::recover(&root, &dir),
+                Some(seconds) if seconds <= CONFIRM_RANGE.into_inner().1 => {
+                    bridge::recover_after(&root, &dir, typed.last(Flag::UciReload).map(String::from), seconds)
+                }
+                Some(_) => return Err(Fault::usage("--after: at most 3600 seconds wanted")),
+            };
+            note(&done.map_err(Fault::error)?);
             Ok(())
         }
         _ => Err(Fault::usage(format!("usage: tega uci {}", typed.row.args))),

@@ -103,6 +103,7 @@ pub enum Flag {
     UciReload,
     UciSecret,
     Secrets,
+    After,
     YesAllReplicas,
     Read,
     Write,
@@ -328,6 +329,7 @@ pub const FLAGS: &[FlagRow] = &[
     with(Flag::UciReload, "uci-reload", "CMD", "makes services reload $TEGA_UCI_PACKAGES (procd's event)"),
     with(Flag::UciSecret, "uci-secret", "NAME…", "options that nobody is shown, beside keys and passwords"),
     on(Flag::Secrets, "secrets", "show keys and passwords too"),
+    with(Flag::After, "after", "S", "seconds to wait before"),
     on(
         Flag::YesAllReplicas,
         "yes-all-replicas",

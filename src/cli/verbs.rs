@@ -170,7 +170,9 @@ const UCI: &[Flag] = &[
     Flag::Json,
     Flag::Secrets,
     Flag::UciRoot,
+    Flag::UciReload,
     Flag::Data,
+    Flag::After,
     Flag::RequestId,
     Flag::Url,
     Flag::Id,
@@ -192,7 +194,8 @@ With the server of the router, started with --uci:
 With any server that is home of the root, or leads there:
   import     put files, each the package of its name, below ROOT.uci
 Without a server, at the boot, before the network starts:
-  recover    undo what an earlier boot had on trial, by --data and --uci-root";
+  recover    undo what an earlier boot had on trial, by --data and --uci-root; with --after S, in so many seconds, what
+             this boot has on trial too, if it's over by then and no server undid it";
 const DEMO: &[Flag] = &[Flag::Headless, Flag::Seconds];
 const DEMO_MORE: &str = "It runs in a temporary directory, below $TMPDIR, and on free ports of loopback; Ctrl-C ends it, and nothing is\n\
 left of it. --headless ends by itself, with 0 if all happened that it shows; --seconds cuts no step short.";

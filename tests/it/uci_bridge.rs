@@ -97,7 +97,11 @@ impl Net {
             }
         });
         let net = Net { router, root, proxy, global, ended, uplink: Some(uplink) };
-        eventually("the link is up", || net.fleet().get("up").and_then(Value::as_bool) == Some(true));
+        eventually("the link is up at both ends", || {
+            let status = http_unix(&net.router, "GET /_status", &[], "").json();
+            let is_up = |link: &Value| link.get("up").and_then(Value::as_bool) == Some(true);
+            is_up(&net.fleet()) && status.get("global").is_some_and(is_up)
+        });
         net
     }
 
@@ -263,6 +267,37 @@ fn what_was_reverted_is_remembered_across_a_restart() {
         text(&status, &["state"]) == "reverted" && text(&status, &["reason"]).contains("in 2 s")
     });
     assert_eq!(net.events().len(), events);
+}
+
+#[test]
+fn a_version_that_leaves_no_server_is_undone_all_the_same() {
+    let mut net = Net::adopted(&["--uci-confirm", "5", "--uci-settle", "1"]);
+    let own = "config server 'main'\n\toption uci '1'\n";
+    fs::write(net.config("tega"), own).unwrap();
+    ok(&net.router, &["uci", "adopt", "tega"], "");
+    net.state("confirmed", 1);
+    net.put("config-r1/uci/tega/main/uci", r#""0""#);
+    eventually("it's in use", || net.events().len() == 1);
+    // What procd does when the init script starts no server any more.
+    net.router.kill();
+    assert!(net.read("tega").contains("'0'"), "{}", net.read("tega"));
+    eventually("the old file is back", || net.read("tega") == own);
+    eventually("and procd is told", || net.events().len() == 2);
+    net.router.restart();
+    let told = net.state("reverted", 2);
+    assert!(text(&told, &["reason"]).contains("no server was left"), "{told}");
+
+    // One that lives ends its guard when its trial is over.
+    net.put("config-r1/uci/tega/main/log_level", r#""warn""#);
+    net.put("config-r1/uci/tega/main/uci", r#""1""#);
+    net.state("confirmed", 4);
+    let guards = || {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let lines = all.filter_map(|it| fs::read_to_string(it.path().join("cmdline")).ok());
+        let dir = net.root.path().display().to_string();
+        lines.filter(|line| line.contains("recover") && line.contains(&dir)).count()
+    };
+    eventually("no guard is left", || guards() == 0);
 }
 
 #[test]

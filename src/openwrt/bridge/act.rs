@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::command::Cancel;
 use super::engine::{Engine, Job, Message};
+use super::guard::{Guard, OWN};
 use super::record::Mark;
 use super::said::{Effect, Input};
 use super::services::{self, Watch};
@@ -62,6 +63,10 @@ impl Engine {
             Effect::Reload => {
                 if let Err(error) = self.journal.reloading() {
                     return Some(Input::Reloaded(Err(format!("the journal: {error}"))));
+                }
+                if let Err(error) = self.guard_itself() {
+                    let why = format!("{OWN} isn't changed without a process that would undo it: {error}");
+                    return Some(Input::Reloaded(Err(why)));
                 }
                 self.reload();
                 None
@@ -128,6 +133,16 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Has the trial undone by another process, where this one may not survive it.
+    fn guard_itself(&mut self) -> std::io::Result<()> {
+        let record = self.journal.record();
+        let own = record.filter(|record| record.files.iter().any(|file| file.name == OWN));
+        if let Some(record) = own.filter(|_| self.guard.is_none()) {
+            self.guard = Some(Guard::start(&self.options, record.deadline)?);
+        }
+        Ok(())
     }
 
     fn reload(&mut self) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::command::Cancel;
 use super::drift::Drift;
 use super::ear::Ear;
+use super::guard::Guard;
 use super::journal::Journal;
 use super::plan::{self, Prepared, Said};
 use super::publish::Publisher;
@@ -86,6 +87,8 @@ pub(super) struct Engine {
     /// What is being applied.
     pub(super) prepared: Option<Prepared>,
     pub(super) limit_ms: u64,
+    /// Who goes back where the trial leaves no server.
+    pub(super) guard: Option<Guard>,
     /// The last job of each kind, in the order of [`Job`].
     pub(super) jobs: [u64; 5],
     pub(super) last_job: u64,
@@ -147,6 +150,7 @@ impl Engine {
             root,
             prepared: None,
             limit_ms,
+            guard: None,
             jobs: [0; 5],
             last_job: 0,
             cancel: Cancel::default(),
@@ -305,6 +309,9 @@ impl Engine {
 
     pub(super) fn after_trial(&mut self) {
         (self.prepared, self.watch) = (None, None);
+        if let Some(guard) = self.guard.take() {
+            guard.end();
+        }
         self.drift.forget();
         self.drift_at = 0;
     }

@@ -15,6 +15,7 @@
 //! - `ear`: hears of new versions. `trial`: the machine, without any I/O; `said` is what it's told and tells, `stands` how it stands. `engine`: the thread
 //!   that drives it; `act`: what that does for the machine.
 //! - `services`, `probe`, `command`: procd, what else must work, and the programs that are run for both.
+//! - `guard`: goes back where a version leaves no server to do it.
 //! - `drift`: edits by others. `publish`, `answer`: what is told, in the tree and to who asks.
 //!
 //! **What is proof.** Telling services to reload is over long before they have: procd waits a second, netifd takes
@@ -55,6 +56,7 @@ mod drift;
 mod ear;
 mod engine;
 pub mod files;
+mod guard;
 pub mod journal;
 mod plan;
 mod probe;
@@ -85,6 +87,7 @@ use files::ConfigDir;
 use journal::Journal;
 
 pub use crate::api::route::UciVerb as Verb;
+pub use guard::recover_after;
 pub use probe::Probe;
 
 /// The seconds that a trial may last, where nobody says otherwise.

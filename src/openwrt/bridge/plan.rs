@@ -3,6 +3,7 @@
 use std::io;
 
 use super::files::{ConfigDir, MAX_FILE, MAX_PACKAGES, Sum, is_package};
+use super::guard::OWN;
 use super::journal::{Change, Plan};
 use super::record::{Mark, Memory};
 use crate::openwrt::UCI;
@@ -130,6 +131,9 @@ fn one(
     let old = config.read(&name).map_err(|error| format!("{name}: {error}"))?;
     // A file that the router's own tool refuses is as good as none, but for going back to it.
     let file = old.as_ref().and_then(|old| File::parse(&old.bytes).ok());
+    if name == OWN {
+        keeps_data(file.as_ref(), value)?;
+    }
     let rendered = package::render(file.as_ref(), value).map_err(|error| error.below(&name).to_string())?;
     let new = match rendered {
         // A file that can't be read, and that is to go: nothing comes of it, and it's there.
@@ -159,6 +163,23 @@ fn one(
     // A file that the tree never had is somebody's work as well.
     let drifted = old.is_some() && memory.base.get(&name) != was.as_ref();
     prepared.plan.changes.push(Change { name, old, new, drifted });
+    Ok(())
+}
+
+/// Whether every server keeps its data where it is. The journal of the trial is there: with another directory the server
+/// would know of none, and nobody could tell what became of it.
+fn keeps_data(old: Option<&File>, new: &Value) -> Result<(), String> {
+    const DATA: &str = "data";
+    let old = old.and_then(|file| package::read(file).ok()).unwrap_or(Value::Null);
+    for (section, new) in new.as_object().map_or(&[][..], |new| new.members()) {
+        let Some(old) = old.get(section) else { continue };
+        if new.as_object().is_some() && old.get(DATA) != new.get(DATA) {
+            return Err(format!(
+                "{OWN}.{section}.{DATA} can't be changed on trial, since what would undo it is kept there; \
+                 change it on the router"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -281,6 +302,13 @@ mod tests {
         fs::write(config.path().join("firewall"), format!("{FIREWALL}\toption dest 'wan'\n")).unwrap();
         put(&store, "config-r1.uci.firewall[\"@zone[0]\"].input", "\"ACCEPT\"");
         assert_eq!(plan(&config, &store).unwrap().plan.changes.len(), 1);
+        fs::write(config.path().join("tega"), "config server 'main'\n\toption data '/etc/tega/data'\n")
+            .unwrap();
+        put(&store, "config-r1.uci.tega", r#"{"main":{".type":"server","data":"/mnt","uci":"1"}}"#);
+        let why = plan(&config, &store).unwrap_err();
+        assert!(why.starts_with("tega.main.data can't be changed on trial"), "{why}");
+        put(&store, "config-r1.uci.tega.main.data", "\"/etc/tega/data\"");
+        assert_eq!(plan(&config, &store).unwrap().plan.changes.len(), 2);
         for (name, why) in [("a.b", "no name"), ("x-opkg", "no name")] {
             put(&store, &format!("config-r1.uci[\"{name}\"]"), r#"{".package":true}"#);
             assert!(plan(&config, &store).unwrap_err().contains(why));
