@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::server::{Scratch, Server, binary, eventually, run};
+use crate::server::{Scratch, Server, binary, eventually, run, tega};
 
 /// The first console block behind this text: each command line, and what stands below it as its output.
 fn screen(behind: &str) -> Vec<(String, String)> {
@@ -122,4 +122,63 @@ fn settled(line: &str) -> Vec<&str> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let shown = |at: &usize| !(2..=3).contains(at) && *at != 5;
     words.iter().enumerate().filter(|(at, _)| shown(at)).map(|(_, word)| *word).collect()
+}
+
+/// The lines of the README that change the channel of these routers' Wi-Fi, from the adoption of their files on.
+fn channel_of(routers: &[String]) -> String {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, block) = readme.split_once("tega uci adopt ").unwrap();
+    let (_, loop_of) = block.split_once('\n').unwrap();
+    let (loop_of, _) = loop_of.split_once("done\n").unwrap();
+    assert!(loop_of.starts_with("for r in r1 r2 r3; do") && loop_of.contains("channel 36"), "{loop_of}");
+    loop_of.replace("r1 r2 r3", &routers.join(" ")) + "done\n"
+}
+
+/// So many routers whose files are in the tree are given another channel as the README says, and all confirm it.
+fn change_the_channel(count: usize) {
+    const WIRELESS: &str = "config wifi-device 'radio0'\n\toption type 'mac80211'\n\toption channel '1'\n";
+    let global = Server::with(&["--id", "global"]);
+    let url = format!("ws://{}", global.address());
+    let ids: Vec<String> = (1..=count).map(|n| format!("r{n}")).collect();
+    let routers: Vec<(Scratch, Server)> = ids
+        .iter()
+        .map(|id| {
+            let root = Scratch::new();
+            crate::uci_bridge::furnish(root.path());
+            fs::write(root.path().join("etc/config/wireless"), WIRELESS).unwrap();
+            let (config, operational) = (format!("config-{id}"), format!("operational-{id}"));
+            let dir = root.path().display().to_string();
+            let args = ["--id", id, "--global", &url, "--config", &config, "--operational", &operational];
+            let server =
+                Server::with(&[&args[..], &["--uci", "--uci-root", &dir, "--uci-settle", "1"]].concat());
+            eventually("its files are the tree's", || tega(&server, &["uci", "adopt"], "").0 == 0);
+            (root, server)
+        })
+        .collect();
+    let (_bin, path) = path_with_tega();
+    let begun = std::time::Instant::now();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &channel_of(&ids)]).env("PATH", &path).env("TEGA_URL", global.url());
+    let (code, _, err) = run(&mut shell, "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    eventually("every router has confirmed it", || {
+        let fleet = tega(&global, &["fleet"], "").1;
+        fleet.lines().filter(|line| line.ends_with("confirmed 1")).count() == count
+    });
+    eprintln!("{count} routers have another channel, and say so, {:?} after the first put", begun.elapsed());
+    for (root, _) in &routers {
+        let file = fs::read_to_string(root.path().join("etc/config/wireless")).unwrap();
+        assert_eq!(file, WIRELESS.replace("'1'", "'36'"));
+    }
+}
+
+#[test]
+fn the_routers_of_the_readme_get_their_channel_and_confirm_it() {
+    change_the_channel(3);
+}
+
+#[test]
+#[ignore = "a hundred servers at once: cargo test --release --test it readme:: -- --ignored --nocapture"]
+fn a_hundred_routers_get_their_channel_and_confirm_it() {
+    change_the_channel(100);
 }
