@@ -62,7 +62,7 @@ pub(super) fn deadline(typed: &Typed) -> Result<Option<Instant>, Fault> {
 }
 
 /// A subscription that outlives its connections.
-struct Following {
+pub(super) struct Following {
     target: Server,
     id: TegaId,
     word: String,
@@ -74,7 +74,7 @@ struct Following {
 }
 
 /// What a [`Following`] yields.
-enum Step {
+pub(super) enum Step {
     /// Changes, one JSON entry each.
     Changes(Vec<Value>),
     /// The history has a gap: the present state.
@@ -85,7 +85,7 @@ enum Step {
 }
 
 impl Following {
-    fn new(typed: &Typed) -> Result<Following, Fault> {
+    pub(super) fn new(typed: &Typed) -> Result<Following, Fault> {
         let regex = typed.has(Flag::Regex);
         let word = match regex {
             true => message::channel_word(typed.arg(0), true).into_owned(),
@@ -104,7 +104,7 @@ impl Following {
     }
 
     /// Subscribes on a new connection; `None`: what was missed is nothing.
-    fn connect(&mut self) -> Result<Option<Step>, Fault> {
+    pub(super) fn connect(&mut self) -> Result<Option<Step>, Fault> {
         let mut session = open(&self.target, self.id.clone())?;
         let since = self.since.clone().map(Since::Versions);
         let body = body::subscribe(self.regex, since.as_ref(), false);
@@ -128,7 +128,7 @@ impl Following {
     }
 
     /// The next thing that happens; connects, and connects again, as needed.
-    fn step(&mut self, deadline: Option<Instant>) -> Result<Step, Fault> {
+    pub(super) fn step(&mut self, deadline: Option<Instant>) -> Result<Step, Fault> {
         loop {
             let Some(session) = &mut self.session else {
                 if let Some(step) = self.reconnect(deadline)? {
@@ -186,10 +186,10 @@ impl Following {
 }
 
 /// Counts down to `--count`.
-struct Left(Option<u64>);
+pub(super) struct Left(Option<u64>);
 
 impl Left {
-    fn of(typed: &Typed) -> Result<Left, Fault> {
+    pub(super) fn of(typed: &Typed) -> Result<Left, Fault> {
         match typed.number(Flag::Count)? {
             Some(0) => Err(Fault::usage("--count: at least 1 wanted")),
             count => Ok(Left(count)),
@@ -197,7 +197,7 @@ impl Left {
     }
 
     /// Counts one; whether that was the last.
-    fn one(&mut self) -> bool {
+    pub(super) fn one(&mut self) -> bool {
         if let Some(left) = &mut self.0 {
             *left -= 1;
         }
@@ -205,7 +205,7 @@ impl Left {
     }
 
     /// The time is over: a failure only where a number was waited for.
-    fn late(&self) -> Result<(), Fault> {
+    pub(super) fn late(&self) -> Result<(), Fault> {
         match self.0 {
             None => Ok(()),
             Some(left) => Err(Fault::error(format!("time is over, and {left} more were waited for"))),
@@ -215,6 +215,12 @@ impl Left {
 
 /// `tega watch`
 pub(super) fn watch(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
+    if let Some(command) = typed.last(Flag::Exec) {
+        return super::exec::watch(typed, command);
+    }
+    if typed.has(Flag::Flat) {
+        return Err(Fault::usage("--flat is the form of what --exec's command reads"));
+    }
     let (json, mut left, deadline) = (typed.has(Flag::Json), Left::of(typed)?, deadline(typed)?);
     let mut following = Following::new(typed)?;
     if let Some(version) = typed.number::<u64>(Flag::Since)? {

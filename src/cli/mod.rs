@@ -24,6 +24,7 @@ mod bulk;
 mod data;
 #[cfg(feature = "tools")]
 mod demo;
+mod exec;
 pub mod fault;
 pub mod flags;
 mod flash;

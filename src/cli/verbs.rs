@@ -237,6 +237,8 @@ const TX_MORE: &str = "Each line of standard input is one operation; empty lines
 \x20 PATH=JSON                       a line of `tega get --flat`\n\
 \x20 {\"put\": PATH, \"value\": …}       an operation as the WebSocket's COMMIT takes it";
 const WATCH: &[Flag] = &[
+    Flag::Exec,
+    Flag::Flat,
     Flag::Json,
     Flag::Regex,
     Flag::Since,
@@ -248,7 +250,11 @@ const WATCH: &[Flag] = &[
     Flag::InsecureLink,
 ];
 const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change:\n\
-`put PATH VALUE` or `del PATH`.";
+`put PATH VALUE` or `del PATH`.\n\
+With --exec nothing is printed: sh runs COMMAND with what is there now on its standard input, and again after each change,\n\
+one run at a time; changes while it runs make one more. A run that fails is repeated, 1 s later and up to 60 s. It reads\n\
+{\"reason\":\"start|change|retry\",\"nodes\":[{\"path\":…,\"version\":…,\"value\":…}]}, or with --flat a line PATH=JSON for each leaf;\n\
+nothing there: no value, no line. $TEGA_PATH and $TEGA_REASON are set. --count counts runs that succeeded.";
 const SUB: &[Flag] = &[
     Flag::Json,
     Flag::Regex,

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::server::{Running, Scratch, Server, binary, eventually, ok, program, run, tega_command};
+use crate::server::{Running, Scratch, Server, binary, eventually, ok, program, run, tega, tega_command};
 use crate::wire::{Ws, http, http_unix, json};
 
 /// Starts a verb that stays.
@@ -47,6 +47,61 @@ fn watch_prints_changes_and_goes_on_over_a_restart_of_the_server() {
     assert_eq!(lines(&mut watch, 1), ["put a.c 2"]);
     assert!(watch.wait().success(), "{}", watch.said());
     assert_eq!(watch.line(), None);
+}
+
+#[test]
+fn a_command_is_run_with_what_is_there_and_after_each_change_and_loses_none() {
+    let mut server = Server::start();
+    let file = |name: &str| server.dir().join(name);
+    let (log, go) = (file("log"), file("go"));
+    let read = |log: &std::path::Path| std::fs::read_to_string(log).unwrap_or_default();
+    // It says what it read, and then waits until it may end.
+    let command = "cat >> log; echo run >> runs; while [ ! -e go ]; do sleep 0.05; done; rm go";
+    let mut watch = staying(&server, &["watch", "a", "--exec", command, "-n", "3"]);
+    eventually("it ran though nothing is there", || {
+        read(&log) == "{\"nodes\":[{\"path\":\"a\"}],\"reason\":\"start\"}\n"
+    });
+    // Many changes while it runs are one more run, with the last of them.
+    for n in 0..20 {
+        ok(&server, &["put", "a.b", &n.to_string()], "");
+    }
+    std::fs::write(&go, "").unwrap();
+    let second = "{\"nodes\":[{\"path\":\"a\",\"value\":{\"b\":19},\"version\":19}],\"reason\":\"change\"}\n";
+    eventually("it ran again", || read(&log).ends_with(second));
+    std::fs::write(&go, "").unwrap();
+    eventually("that was all", || !go.exists());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(read(&file("runs")), "run\nrun\n");
+    server.kill();
+    server.restart();
+    ok(&server, &["put", "a.b", "x"], "");
+    eventually("it ran after the restart", || read(&log).contains("\"b\":\"x\""));
+    std::fs::write(&go, "").unwrap();
+    assert!(watch.wait().success(), "{}", watch.said());
+}
+
+#[test]
+fn a_command_that_fails_is_run_again_until_it_succeeds() {
+    let server = Server::start();
+    ok(&server, &["put", "a", r#"{"b c":1,"d":["x"]}"#], "");
+    let command = "echo $TEGA_PATH $TEGA_REASON >> log; cat >> log; [ -e ok ] || { touch ok; exit 3; }";
+    let args = ["watch", "a", "--flat", "-n", "1", "--exec", command];
+    let (code, out, err) = tega(&server, &args, "");
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    assert!(err.contains("exit status: 3") && err.contains("again in 1 s"), "{err}");
+    let leaves = "a[\"b c\"]=1\na.d=[\"x\"]\n";
+    let log = std::fs::read_to_string(server.dir().join("log")).unwrap();
+    assert_eq!(log, format!("a start\n{leaves}a retry\n{leaves}"));
+    for (args, why) in [
+        (&["watch", "a", "--exec", "true", "--regex"][..], "--regex doesn't go with --exec"),
+        (&["watch", "a", "--exec", "true", "--since", "1"], "--since doesn't go with --exec"),
+        (&["watch", "a", "--flat"], "--exec"),
+    ] {
+        let (code, _, err) = tega(&server, args, "");
+        assert!(code == 2 && err.contains(why), "{code} {err}");
+    }
+    let (code, _, err) = tega(&server, &["watch", "a", "--exec", "exit 1", "--timeout", "0.3"], "");
+    assert!(code == 1 && err.contains("the last run failed"), "{code} {err}");
 }
 
 #[test]
