@@ -125,7 +125,10 @@ fn files(engine: &Engine, ask: &Ask) -> Result<Vec<(Key, Value)>, Refusal> {
     }
     let mut packages = Vec::new();
     for name in there.iter().filter(|name| ask.packages.is_empty() || ask.packages.contains(name)) {
-        let value = plan::value_of(config, name).map_err(Refusal::bad)?;
+        let value = plan::value_of(config, name).map_err(|why| {
+            let hint = if ask.packages.is_empty() { "; name the packages to adopt the others" } else { "" };
+            Refusal::bad(format!("{why}{hint}; nothing was adopted"))
+        })?;
         packages.extend(value.map(|value| (Key::from(name.as_str()), value)));
     }
     if packages.is_empty() {
