@@ -471,19 +471,36 @@ class Link:
             self._control.append(frames.subscribe(*feed.channel.key))
             self._ready.set()
         if isinstance(feed, Changes) and feed.began(answer):
-            # The regexes of a GET are of other rules, so that of a regex is picked out here.
-            self._push(self._internal("GET", wire(feed.channel.path), "{}", lambda read: self._read(feed, read)))
+            self._push(self._reading(feed, feed.channel.key[1]))
         if not feed.begun.done():
             feed.begun.set_result(None)
 
-    def _read(self, feed: Changes, answer: Any) -> None:
-        if isinstance(answer, NotFound):
-            feed.read(None, None)
+    def _reading(self, feed: Changes, internal: bool) -> Request:
+        """Reads the state of a watch. The regexes of a GET are of other rules, so that of a regex is picked out of
+        the whole, whose internal form has the roots' versions."""
+        number, body = feed.reads, '{"internal":true}' if internal else "{}"
+        return self._internal(
+            "GET", wire(feed.channel.path), body, lambda answer: self._read(feed, number, internal, answer)
+        )
+
+    def _read(self, feed: Changes, number: int, internal: bool, answer: Any) -> None:
+        if feed not in self._feeds:
+            return
+        if internal and isinstance(answer, TooLarge):
+            # Without the versions it's a good deal shorter. Some of what comes meanwhile may be in it, and is told.
+            self._push(self._reading(feed, False))
+        elif isinstance(answer, NotFound):
+            feed.read(number, None, {})
         elif isinstance(answer, Error):
             feed.end(answer)
             self.unlisten(feed)
+        elif internal:
+            roots = answer["value"]
+            versions = {root: node["_version"] for root, node in roots.items() if not node["_ephemeral"]}
+            feed.read(number, feeds.plain(roots), versions)
         else:
-            feed.read(answer.get("value"), answer.get("version"))
+            root, version = next(iter(feed.channel.path), None), answer.get("version")
+            feed.read(number, answer.get("value"), {} if root is None or version is None else {root: version})
 
     def _set_again(self, path: Path, value: str) -> Request:
         number = self.number
