@@ -19,13 +19,12 @@ import random
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, Union
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from . import errors, feeds, frames
 from .address import Server
 from .dial import closed as why_closed
-from .dial import dial
+from .dial import Connection, dial
 from .errors import Closed, Error, NoLink, NotFound, NothingHappened, OutcomeUnknown, Timeout, TooLarge, TooMany
 from .errors import Unauthorized
 from .feeds import Changes, Feed, Messages
@@ -181,10 +180,10 @@ class Link:
 
     # --- the life of a link
 
-    async def _dial(self) -> ClientConnection:
+    async def _dial(self) -> Connection:
         return await dial(self.server, self.tega_id, self._connect_timeout, self._keepalive)
 
-    async def _run(self, ws: ClientConnection) -> None:
+    async def _run(self, ws: Connection) -> None:
         try:
             # Before Python 3.12 `wait_for` may swallow a cancellation, so the end is looked for as well.
             while self._over is None:
@@ -199,7 +198,7 @@ class Link:
             log.exception("%s: a fault of the driver", self.server.address)
             self._end(errors.Internal(f"a fault of the driver: {error!r}"))
 
-    async def _serve(self, ws: ClientConnection) -> Error:
+    async def _serve(self, ws: Connection) -> Error:
         """Uses a link to its end, and says why it ended."""
         self.number += 1
         self._live, self._answered = True, False
@@ -230,7 +229,7 @@ class Link:
                 ws.transport.abort()
         return why
 
-    async def _again(self, why: Error) -> ClientConnection:
+    async def _again(self, why: Error) -> Connection:
         """Makes a new link, however long it takes."""
         self._last, refused = why, isinstance(why, Unauthorized)
         # One that is made and breaks at once, again and again, is no reason for haste.
@@ -248,18 +247,23 @@ class Link:
             except Error as error:
                 self._last, refused = error, False
 
-    async def _send(self, ws: ClientConnection) -> None:
+    async def _send(self, ws: Connection) -> None:
         try:
             while True:
                 text = self._next()
                 if text is not None:
+                    if self._queue or self._control:
+                        ws.together.hold()
                     await ws.send(text)
                 else:
+                    ws.together.flush()
                     self._ready.clear()
                     await self._ready.wait()
         except ConnectionClosed:
             # Whoever reads learns it too.
             pass
+        finally:
+            ws.together.flush()
 
     def _next(self) -> Optional[str]:
         """The next frame to be sent."""
