@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any, Dict, List, Optional, cast
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
@@ -88,7 +89,9 @@ async def dial(server: Server, tega_id: str, timeout: float, keepalive: float) -
     except ConnectionClosed as error:
         raise closed(server, error) from None
     except OSError as error:
-        raise NoLink(f"{address}: {error.strerror or error}; nothing happened") from None
+        # asyncio's own words have no reason in them, and those of one with several addresses no number.
+        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or error
+        raise NoLink(f"{address} can't be reached: {why}; nothing happened") from None
     except (InvalidHandshake, WebSocketException, EOFError, frames.BadFrame) as error:
         raise NoLink(f"{address} doesn't answer as a tega does: {error}; nothing happened") from None
 
