@@ -10,6 +10,7 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
+# shellcheck source=drivers/environments.sh disable=SC1091
 . ./environments.sh
 go_program "$work" bench
 python_venv "$work"

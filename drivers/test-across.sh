@@ -8,6 +8,7 @@ export TEGA_BIN
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# shellcheck source=drivers/environments.sh disable=SC1091
 . ./environments.sh
 go_program "$work" across
 python_venv "$work"

@@ -420,7 +420,7 @@ async def test_ephemeral_again(server: Server) -> None:
                 await db.get("eph")
                 await until(lambda: other.get("eph", None), wanted)
             await db.delete("eph")
-            assert db._link.ephemeral == {}
+            assert db._link.owned.nodes == {}
 
 
 async def test_a_client_has_so_many_ephemeral_nodes(server: Server) -> None:

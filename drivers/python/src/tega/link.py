@@ -17,7 +17,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Set, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Union
 
 from websockets.exceptions import ConnectionClosed
 
@@ -25,22 +25,19 @@ from . import errors, feeds, frames
 from .address import Server
 from .dial import closed as why_closed
 from .dial import Connection, dial
-from .errors import Closed, Error, NoLink, NotFound, NothingHappened, OutcomeUnknown, Timeout, TooLarge, TooMany
+from .errors import Closed, Error, NoLink, NotFound, OutcomeUnknown, Timeout, TooLarge, TooMany
 from .errors import Unauthorized
 from .feeds import Changes, Feed, Messages
-from .paths import Path, wire
+from .owned import Owned
+from .paths import wire
 from .requests import FINAL, Policy, Request
 
 log = logging.getLogger("tega")
 
 #: Requests that are on the wire at once: fewer than the 1,024 at which the server stops reading.
 ON_WIRE = 1_000
-#: Ephemeral nodes that are set again: as many as a session may have.
-MAX_EPHEMERAL = 1_000
 #: The shortest and the longest time between two attempts to make a link, in seconds; drawn at random up to them.
 BACK_OFF, LONGEST_BACK_OFF = 0.05, 5.0
-#: How often an ephemeral node is tried again that can't be set now, in seconds.
-AGAIN = 1.0
 #: How a server says that it can't judge a request ID, and that it did nothing.
 UNJUDGED = "nothing was applied now"
 
@@ -57,7 +54,7 @@ class Link:
         #: Which link this is, from 1. A call's answer goes back on its own link or nowhere.
         self.number = 0
         #: Ephemeral nodes of this client, set again on each link.
-        self.ephemeral: Dict[Path, str] = {}
+        self.owned = Owned(self)
         self._connect_timeout, self._keepalive = connect_timeout, keepalive
         self._loop = asyncio.get_running_loop()
         self._queue: OrderedDict[int, Union[Request, str]] = OrderedDict()
@@ -425,23 +422,8 @@ class Link:
         if self._live and all(other.channel.key != feed.channel.key for other in self._feeds):
             self._push(frames.unsubscribe(*feed.channel.key))
 
-    def room_for(self, paths: Set[Path]) -> None:
-        """Refuses more ephemeral nodes than may be set again."""
-        if len(paths | set(self.ephemeral)) > max(MAX_EPHEMERAL, len(self.ephemeral)):
-            raise TooMany(f"a client has at most {MAX_EPHEMERAL} ephemeral nodes; nothing happened")
-
-    def keep(self, path: Path, value: str) -> None:
-        """Sets an ephemeral node again on each link."""
-        self.ephemeral[path] = value
-
-    def forget(self, path: Path) -> None:
-        """What is at this path and below isn't ours any more."""
-        for known in [known for known in self.ephemeral if known in path]:
-            del self.ephemeral[known]
-
     def _restore(self) -> None:
-        items = [self._set_again(path, value) for path, value in self.ephemeral.items()]
-        items = [self._subscribing(feed) for feed in self._feeds] + items
+        items = [self._subscribing(feed) for feed in self._feeds] + self.owned.again()
         for request in reversed(items):
             self._push(request, head=True)
 
@@ -449,7 +431,17 @@ class Link:
         if self._live:
             self._push(self._subscribing(feed))
 
-    def _internal(self, kind: str, word: str, body: str, first: Callable[[Any], None]) -> Request:
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Does it after this time."""
+        self._loop.call_later(seconds, do)
+
+    def push_internal(self, request: Request) -> None:
+        """Sends a request of this link's own, unless the link is gone."""
+        if self._live:
+            self._push(request)
+
+    def internal(self, kind: str, word: str, body: str, first: Callable[[Any], None]) -> Request:
+        """A request of this link's own, which the next link doesn't send again."""
         request = Request(kind, word, body, Policy.INTERNAL, self._loop.create_future())
         request.first = first
         return request
@@ -457,7 +449,7 @@ class Link:
     def _subscribing(self, feed: Feed) -> Request:
         word, regex = feed.channel.key
         body = feed.body() if isinstance(feed, Changes) else frames.dumps({"regex": regex})
-        return self._internal("SUBSCRIBE", word, body, lambda answer: self._begun(feed, answer))
+        return self.internal("SUBSCRIBE", word, body, lambda answer: self._begun(feed, answer))
 
     def _begun(self, feed: Feed, answer: Any) -> None:
         if feed not in self._feeds:
@@ -483,7 +475,7 @@ class Link:
         """Reads the state of a watch. The regexes of a GET are of other rules, so that of a regex is picked out of
         the whole, whose internal form has the roots' versions."""
         number, body = feed.reads, '{"internal":true}' if internal else "{}"
-        return self._internal(
+        return self.internal(
             "GET", wire(feed.channel.path), body, lambda answer: self._read(feed, number, internal, answer)
         )
 
@@ -505,23 +497,3 @@ class Link:
         else:
             root, version = next(iter(feed.channel.path), None), answer.get("version")
             feed.read(number, answer.get("value"), {} if root is None or version is None else {root: version})
-
-    def _set_again(self, path: Path, value: str) -> Request:
-        number = self.number
-
-        def answered(answer: Any) -> None:
-            if not isinstance(answer, Error) or self.ephemeral.get(path) != value:
-                return
-            if isinstance(answer, NothingHappened):
-                self._loop.call_later(AGAIN, again)
-                return
-            log.warning(
-                "%s: the ephemeral node %s can't be set again: %s", self.server.address, path, answer.message
-            )
-            del self.ephemeral[path]
-
-        def again() -> None:
-            if self._live and self.number == number and self.ephemeral.get(path) == value:
-                self._push(self._set_again(path, value))
-
-        return self._internal("PUT", wire(path), f'{{"value":{value},"ephemeral":true}}', answered)
