@@ -101,7 +101,10 @@ func (w *Watch) beganWith(told *subscribed) bool {
 		}
 	}
 	for root, at := range told.Roots {
-		w.note(root, at)
+		// A root that was deleted and has ephemeral nodes now is said to be at 0 again.
+		if known, ok := w.since[root]; !ok || known.inc != at.inc || known.version < at.version {
+			w.note(root, at)
+		}
 	}
 	w.position = told.Position
 	switch {
@@ -136,18 +139,31 @@ func (l *link) get(w *Watch) {
 	w.reads++
 	reads := w.reads
 	w.mu.Unlock()
+	l.getInto(w, reads, w.on.regex)
+}
+
+// getInto is a GET whose answer is the state of a watch, as the n-th that is read. The regexes of a GET have other rules, so
+// that of a regex is picked out of the whole, whose internal form has the roots' versions.
+func (l *link) getInto(w *Watch, n int, internal bool) {
 	r := &request{mode: ofLink, kind: "GET", word: w.on.word, body: []byte("{}")}
 	if w.on.regex {
-		// The regexes of a GET have other rules, so it's picked out of the whole; this form has the roots' versions.
-		r.word, r.body = "-", []byte(`{"internal":true}`)
+		r.word = "-"
+	}
+	if internal {
+		r.body = []byte(`{"internal":true}`)
 	}
 	r.onAnswer = func(_ *link, a answer) {
-		state, err := w.on.state(a)
+		if internal && codeOf(a.err) == ErrTooLarge {
+			// Without the versions it's a good deal shorter. Some of what comes meanwhile may be in it, and is told.
+			l.getInto(w, n, false)
+			return
+		}
+		state, err := w.on.state(a, internal)
 		if err != nil {
 			w.refused(err)
 			return
 		}
-		w.stateRead(reads, state)
+		w.stateRead(n, state)
 	}
 	l.c.mu.Lock()
 	l.side = append(l.side, outgoing{request: r})
@@ -162,7 +178,7 @@ type state struct {
 }
 
 // state takes the answer to the GET of a watch.
-func (ch *channel) state(a answer) (state, error) {
+func (ch *channel) state(a answer, internal bool) (state, error) {
 	if codeOf(a.err) == ErrNotFound {
 		return state{}, nil
 	}
@@ -183,21 +199,14 @@ func (ch *channel) state(a answer) (state, error) {
 		}
 		return read, nil
 	}
-	internal, err := generic(told.Value)
+	value, err := generic(told.Value)
 	if err != nil {
 		return state{}, unreadable("GET", ch.word, err)
 	}
-	roots, _ := internal.(map[string]any)
-	for name, root := range roots {
-		if node, ok := root.(map[string]any); ok {
-			if number, ok := node["_version"].(json.Number); ok {
-				if version, err := number.Int64(); err == nil {
-					read.versions[name] = version
-				}
-			}
-		}
+	if internal {
+		read.versions = versions(value)
+		value = plain(value)
 	}
-	value := plain(internal)
 	if ch.pattern != nil {
 		matches := map[Path]any{}
 		ch.topmost(value, nil, matches)
@@ -205,6 +214,22 @@ func (ch *channel) state(a answer) (state, error) {
 	}
 	read.value, err = json.Marshal(value)
 	return read, err
+}
+
+// versions are those of the roots, in the internal form of the top.
+func versions(internal any) map[string]int64 {
+	read := map[string]int64{}
+	roots, _ := internal.(map[string]any)
+	for name, root := range roots {
+		if node, ok := root.(map[string]any); ok {
+			if number, ok := node["_version"].(json.Number); ok {
+				if version, err := number.Int64(); err == nil {
+					read[name] = version
+				}
+			}
+		}
+	}
+	return read
 }
 
 // stateRead takes the state that was read after the answer. It may be newer, and has some of what came meanwhile.

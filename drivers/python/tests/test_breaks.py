@@ -15,9 +15,9 @@ from tega import path
 
 async def test_no_server() -> None:
     begun = time.monotonic()
-    with pytest.raises(tega.NoLink, match=r"http://127\.0\.0\.1:1: .*nothing happened"):
+    with pytest.raises(tega.NoLink, match=r"http://127\.0\.0\.1:1 can't be reached: .*nothing happened"):
         await tega.aio.connect("http://127.0.0.1:1")
-    with pytest.raises(tega.NoLink, match="unix:/nowhere/s: No such file"):
+    with pytest.raises(tega.NoLink, match="unix:/nowhere/s can't be reached: No such file"):
         tega.connect("unix:/nowhere/s")
     assert time.monotonic() - begun < 5
     # One that takes the connection and says nothing.

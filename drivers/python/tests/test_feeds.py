@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from tega.errors import BadRequest, Lagging
-from tega.feeds import Channel, Changes, Messages
+from tega.feeds import Channel, Changes, Messages, plain
 from tega.paths import Path
 from tega.types import Change, Message
 
@@ -110,7 +110,7 @@ def test_a_state_that_is_read_afterwards_and_what_comes_meanwhile_are_told_once(
     assert watch.began({"position": 9, "roots": {"a": ["aa", 5]}, "gone": True, "truncated": True})
     watch.notified([entry("a.b", 6, position=10, version=6)])
     watch.notified([entry("a.b", 7, position=11, version=7)])
-    watch.read({"b": 6}, 6)
+    watch.read(watch.reads, {"b": 6}, {"a": 6})
     assert taken(watch) == ['state a {"b": 6}', "put a.b 7"]
     # A break before it was read: it's owed.
     watch.broke()
@@ -130,7 +130,7 @@ def test_where_too_much_comes_while_the_state_is_read_all_is_asked_for_again() -
     watch.began({"position": 9, "roots": {"a": ["aa", 5]}, "gone": True, "truncated": True})
     for n in (6, 7, 8):
         watch.notified([entry("a.b", n, position=n + 4, version=n)])
-    watch.read({"b": 7}, 7)
+    watch.read(watch.reads, {"b": 7}, {"a": 7})
     assert watch.queued == 0 and watch.take() is None
     assert [json.loads(body) for body in asked] == [{"regex": False, "state": True, "since": {"a": ["aa", 5]}}]
     missed = [entry("a.b", n, position=n + 4, version=n) for n in (6, 7, 8)]
@@ -138,10 +138,71 @@ def test_where_too_much_comes_while_the_state_is_read_all_is_asked_for_again() -
     assert taken(watch) == ["put a.b 6", "put a.b 7", "put a.b 8", 'state a {"b": 8}']
 
 
+@pytest.mark.parametrize("path, regex", [("/", False), (r"[ab]\.n", True)])
+def test_what_the_state_of_several_roots_has_isnt_told_again(path: str, regex: bool) -> None:
+    watch = Changes(Channel(path, regex), 100, True)
+    assert watch.began({"position": 1, "roots": {"a": ["aa", 1], "b": ["bb", 7]}})
+    a = [entry("a.n", n, position=n, version=n) for n in range(10)]
+    b = [entry("b.n", n, position=n, version=n, inc="bb") for n in range(10)]
+    watch.notified([a[2]])
+    watch.notified([b[8]])
+    watch.notified([{**a[3], "position": 9}])
+    watch.read(1, {"a": {"n": 2}, "b": {"n": 9}, "new": {"n": 1}}, {"a": 2, "b": 9, "new": 1})
+    state = watch.take()
+    assert isinstance(state, Change) and state.kind == "state"
+    # Behind the answer, and in it all the same.
+    watch.notified([{**b[9], "position": 10}])
+    # Both in one commit, of which the state has all or nothing.
+    watch.notified([entry("c.n", 1, position=11), {**b[9], "position": 11}])
+    watch.notified([{**a[4], "position": 12}, {**b[9], "version": 10, "instance": 10, "position": 12}])
+    assert taken(watch) == ["put a.n 3", "put a.n 4", "put b.n 10"]
+    # What was missed may be in it as well; and the same version of another incarnation isn't.
+    watch.broke()
+    watch.began(
+        {
+            "position": 20,
+            "roots": {"a": ["aa", 5], "b": ["cc", 1]},
+            "missed": [{**b[9], "position": 10}, {**a[5], "position": 19}, {**b[1], "inc": "cc", "position": 20}],
+        }
+    )
+    assert taken(watch) == ["put a.n 5", "put b.n 1"]
+
+
+def test_a_state_that_was_asked_for_earlier_is_older_than_what_was_told_since() -> None:
+    watch = Changes(Channel("a", False), 1, True)
+    assert watch.began({"position": 1, "roots": {"a": ["aa", 1]}})
+    for n in (2, 3):
+        watch.notified([entry("a.n", n, position=n, version=n)])
+    assert watch.queued == 0, "too much came meanwhile"
+    missed = [entry("a.n", n, position=n, version=n) for n in (2, 3)]
+    assert watch.began({"position": 3, "roots": {"a": ["aa", 3]}, "missed": missed})
+    watch.read(1, {"n": 1}, {"a": 1})
+    watch.read(2, {"n": 3}, {"a": 3})
+    assert taken(watch) == ["put a.n 2", "put a.n 3", 'state a {"n": 3}']
+
+
+def test_the_internal_form_is_read_back() -> None:
+    leaf = {"_ephemeral": False, "_oid": "x", "_parent": "a", "_version": 3}
+    internal = {"a": {**leaf, "x": {**leaf, "_value": [1, {"_value": 2}]}, "___version": {**leaf, "_value": None}}}
+    assert plain(internal) == {"a": {"x": [1, {"_value": 2}], "__version": None}}
+
+
+def test_a_version_that_is_known_isnt_forgotten() -> None:
+    """A root that was deleted and has ephemeral nodes now is said to be at version 0."""
+    watch = feed("a")
+    watch.notified([entry("a", 1, "DELETE", position=5, version=4)])
+    watch.broke()
+    watch.began({"position": 5, "roots": {"a": ["aa", 0]}})
+    assert json.loads(watch.body())["since"] == {"a": ["aa", 4]}
+    watch.broke()
+    watch.began({"position": 9, "roots": {"a": ["bb", 0]}})
+    assert json.loads(watch.body())["since"] == {"a": ["bb", 0]}
+
+
 def test_the_state_of_a_regex_is_its_topmost_nodes() -> None:
     watch = Changes(Channel(r"a\.b.*|c", True), 10, True)
     assert watch.began({"position": 1, "roots": {}})
-    watch.read({"a": {"b": {"x": 1}, "b.c": 2, "d": 3}, "c": {"c": 4}, "d": {"c": 5}}, None)
+    watch.read(1, {"a": {"b": {"x": 1}, "b.c": 2, "d": 3}, "c": {"c": 4}, "d": {"c": 5}}, {})
     change = watch.take()
     assert isinstance(change, Change)
     assert change.value == {Path("a.b"): {"x": 1}, Path(["a", "b.c"]): 2, Path("c"): {"c": 4}}

@@ -19,11 +19,14 @@ def test_first_screen(server: Server) -> None:
     assert len(printed) == 3
     program = example.replace("http://127.0.0.1:8739", server.url)
     assert program != example
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env={"PYTHONPATH": str(HERE / "src")},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert (run.stdout.splitlines(), run.stderr) == (printed, "")
+
+    # Who tries it tries it more than once; versions go on, and the server forgets the first ones.
+    for _ in range(5):
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            env={"PYTHONPATH": str(HERE / "src")},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert (run.stdout.splitlines(), run.stderr) == (printed, "")

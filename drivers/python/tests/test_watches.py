@@ -174,6 +174,67 @@ async def test_watch_from_the_state(shared: Server) -> None:
                 assert told(await collect(changes, 2)) == [("put", "st.a", 3), ("state", "st", {"a": 3, "e": 4})]
 
 
+async def test_the_state_of_the_top_and_of_a_regex_has_none_of_the_changes_that_follow(server: Server) -> None:
+    async with tega.aio.connect(server.url) as db, tega.aio.connect(server.url) as writer:
+        # Large, so that much is changed while it's read.
+        await asyncio.gather(*(writer.put(f"bulk{n}.a", {f"k{m}": m for m in range(3_000)}) for n in range(20)))
+        await asyncio.gather(writer.put("one.n", 0), writer.put("two.n", 0))
+        over = False
+
+        async def write(root: str) -> int:
+            n = 0
+            while not over:
+                n += 1
+                await writer.put(f"{root}.n", n)
+            return n
+
+        writing = [asyncio.ensure_future(write(root)) for root in ("one", "two")]
+        seen: List[Any] = []
+        for _ in range(5):
+            for what, regex in (("/", False), (r"(one|two)\.n", True)):
+                async with db.watch(what, regex=regex, state=True, queue=100_000) as changes:
+                    state = (await changes.next(PATIENCE)).value
+                    at = [state[path[root].n] if regex else state[root]["n"] for root in ("one", "two")]
+                    await asyncio.sleep(0.02)
+                    seen.append((at, [await changes.next(PATIENCE) for _ in range(max(50, changes.queued))]))
+        over = True
+        assert min(await asyncio.gather(*writing)) > 50
+        for at, changes in seen:
+            for begins, root in zip(at, ("one", "two")):
+                values = [change.value for change in changes if change.path == path[root].n]
+                assert values == list(range(begins + 1, begins + 1 + len(values))), (begins, values[:3])
+
+
+async def test_a_state_whose_versions_dont_fit_into_an_answer_is_read_without_them(server: Server) -> None:
+    async with tega.aio.connect(server.url) as db, tega.aio.connect(server.url) as writer:
+        long = "k" * 200
+        for n in range(30):
+            await writer.put(path[f"bulk{n}"].a, {f"{long}{m}": m for m in range(5_000)})
+        with pytest.raises(tega.TooLarge):
+            await db.get("/", internal=True)
+        at = path.bulk7.a[f"{long}4999"]
+        async with db.watch("bulk7.a.k*4999", regex=True, state=True) as changes:
+            assert (await changes.next(PATIENCE)).value == {at: 4999}
+            await writer.put(at, 1)
+            assert told(await collect(changes, 1)) == [("put", str(at), 1)]
+
+
+async def test_a_deletion_isnt_told_again_where_the_root_is_ephemeral_now(server: Server) -> None:
+    async with Proxy(server.port) as proxy, tega.aio.connect(server.url) as writer:
+        async with tega.aio.connect(proxy.url) as db, db.watch("went") as changes:
+            await writer.put("went.a", 1)
+            await writer.delete("went")
+            await writer.put("went.e", 2, ephemeral=True)
+            assert len(await collect(changes, 3)) == 3
+            for n in range(3):
+                links = proxy.count
+                proxy.cut()
+                await until(lambda: asyncio.sleep(0, proxy.count > links))
+                await db.get("went.e")
+            await writer.put("went.a", 3)
+            assert told(await collect(changes, 1)) == [("put", "went.a", 3)]
+
+
 async def test_watch_overlapping(shared: Server) -> None:
     async with tega.aio.connect(shared.url) as db, tega.aio.connect(shared.url) as writer:
         await writer.put("lap", {"x": 0})
@@ -359,7 +420,7 @@ async def test_ephemeral_again(server: Server) -> None:
                 await db.get("eph")
                 await until(lambda: other.get("eph", None), wanted)
             await db.delete("eph")
-            assert db._link.ephemeral == {}
+            assert db._link.owned.nodes == {}
 
 
 async def test_a_client_has_so_many_ephemeral_nodes(server: Server) -> None:

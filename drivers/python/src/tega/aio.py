@@ -218,7 +218,7 @@ class Database:
         """
         path, text = Path(path), frames.dumps(value)
         if ephemeral:
-            self._link.room_for({path})
+            self._link.owned.room_for({path})
         # The value is in the body as it was written above.
         rest_of_body = _body(version=version, ephemeral=ephemeral, durable=durable)[1:]
         body = f'{{"value":{text}{"," if len(rest_of_body) > 1 else ""}{rest_of_body}'
@@ -288,9 +288,9 @@ class Database:
         return receipt
 
     def _effect(self, path: Path, ephemeral: Optional[str]) -> None:
-        self._link.forget(path)
+        self._link.owned.forget(path)
         if ephemeral is not None:
-            self._link.keep(path, ephemeral)
+            self._link.owned.keep(path, ephemeral)
 
     # --- transactions
 

@@ -162,6 +162,10 @@ class Changes(Feed):
         self._behind = False
         #: A state that the answer had no place for is being read; what comes meanwhile waits here.
         self._held: Optional[List[Any]] = None
+        #: How many states were to be read. An answer to an earlier GET is older than what was told since.
+        self.reads = 0
+        #: The incarnation and version of each root in the last state that was read: up to there all is told.
+        self._has: Dict[str, Tuple[str, int]] = {}
         #: To be called when it's read empty and has to ask for what it missed.
         self.ask_again: Callable[[], None] = lambda: None
 
@@ -187,34 +191,43 @@ class Changes(Feed):
         self._live, self._behind, self._held = True, False, None
         self._owes_state = self._owes_state or self._wants_state or gone
         self._since = {} if gone else known
-        for entry in answer.get("missed", ()):
+        missed = answer.get("missed", ())
+        told = {entry["position"] for entry in missed if self._is_in_state(entry)}
+        for entry in missed:
+            if entry.get("position") in told:
+                continue
             # One that was made and deleted before this watch began is new to it, and old all the same.
             if known and entry.get("root") not in known and entry.get("position", before + 1) <= before:
                 continue
             self._tell(_change(entry))
             self._note(entry)
         for root, (incarnation, version) in answer.get("roots", {}).items():
-            self._note({"root": root, "inc": incarnation, "version": version})
+            # A root that was deleted and has ephemeral nodes now is said to be at 0 again.
+            if self._since.get(root, ("", -1)) < (incarnation, version) or self._since[root][0] != incarnation:
+                self._note({"root": root, "inc": incarnation, "version": version})
         self._position = answer.get("position", -1)
         if not self._owes_state:
             return False
         if "value" not in answer:
             self._held = []
+            self.reads += 1
             return True
         self._tell_state(answer["value"])
         return False
 
-    def read(self, value: Any, version: Optional[int]) -> None:
-        """The state that was read after the answer. It may be newer; `version`: what it has already."""
-        held, self._held = self._held, None
-        if held is None:
+    def read(self, number: int, value: Any, versions: Dict[str, int]) -> None:
+        """The state that was read after the answer, as the `number` of `reads`. It may be newer than that, and has the
+        roots' changes up to these versions."""
+        held = self._held
+        if held is None or number != self.reads:
             # Too much came meanwhile: it's owed still, and asked for with what was missed.
             return
+        self._held = None
         self._tell_state(dict(self.channel.matching(value)) if self.channel.regex else value)
+        since = self._since or {}
+        self._has = {root: (since[root][0], version) for root, version in versions.items() if root in since}
         for entries in held:
-            own = [entry.get("version", 0) for entry in entries if entry.get("root") == self._root]
-            if version is None or not own or own[0] > version:
-                self.notified(entries)
+            self.notified(entries)
 
     def notified(self, entries: List[Any]) -> None:
         """Takes the entries of a NOTIFY: those of one commit, or of a change of ephemeral nodes."""
@@ -229,7 +242,7 @@ class Changes(Feed):
         position = entries[0].get("position")
         if position is not None and position <= self._position:
             return
-        changes = self._of(entries)
+        changes = [] if any(map(self._is_in_state, entries)) else self._of(entries)
         if changes and len(self._queue) >= self.limit:
             return self._fall_behind()
         for change in changes:
@@ -262,6 +275,11 @@ class Changes(Feed):
     def _root(self) -> Optional[str]:
         """The only root that matters; None: all do."""
         return next(iter(self.channel.path), None)
+
+    def _is_in_state(self, entry: Any) -> bool:
+        """Whether the state that was read last has this change of a commit: a commit is there whole or not at all."""
+        incarnation, version = self._has.get(entry.get("root"), (None, -1))
+        return "position" in entry and entry.get("inc") == incarnation and entry["version"] <= version
 
     def _note(self, entry: Any) -> None:
         """The version of a root up to which everything was told."""
@@ -336,6 +354,20 @@ def _change(entry: Any) -> Change:
         )
     except (KeyError, TypeError, BadPath) as error:
         raise frames.BadFrame(f"the server told of a change that can't be read: {error!r}") from None
+
+
+def plain(internal: Any) -> Any:
+    """A value of the internal form, in which each node has members of its own, and a key that begins with ``_`` has one
+    more."""
+    if not isinstance(internal, dict):
+        return internal
+    if "_value" in internal:
+        return internal["_value"]
+    return {
+        key[1:] if key.startswith("__") else key: plain(child)
+        for key, child in internal.items()
+        if not key.startswith("_") or key.startswith("__")
+    }
 
 
 def message(heard: frames.Heard) -> Message:

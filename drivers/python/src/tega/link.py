@@ -17,31 +17,27 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Set, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Union
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from . import errors, feeds, frames
 from .address import Server
 from .dial import closed as why_closed
-from .dial import dial
-from .errors import Closed, Error, NoLink, NotFound, NothingHappened, OutcomeUnknown, Timeout, TooLarge, TooMany
+from .dial import Connection, dial
+from .errors import Closed, Error, NoLink, NotFound, OutcomeUnknown, Timeout, TooLarge, TooMany
 from .errors import Unauthorized
 from .feeds import Changes, Feed, Messages
-from .paths import Path, wire
+from .owned import Owned
+from .paths import wire
 from .requests import FINAL, Policy, Request
 
 log = logging.getLogger("tega")
 
 #: Requests that are on the wire at once: fewer than the 1,024 at which the server stops reading.
 ON_WIRE = 1_000
-#: Ephemeral nodes that are set again: as many as a session may have.
-MAX_EPHEMERAL = 1_000
 #: The shortest and the longest time between two attempts to make a link, in seconds; drawn at random up to them.
 BACK_OFF, LONGEST_BACK_OFF = 0.05, 5.0
-#: How often an ephemeral node is tried again that can't be set now, in seconds.
-AGAIN = 1.0
 #: How a server says that it can't judge a request ID, and that it did nothing.
 UNJUDGED = "nothing was applied now"
 
@@ -58,7 +54,7 @@ class Link:
         #: Which link this is, from 1. A call's answer goes back on its own link or nowhere.
         self.number = 0
         #: Ephemeral nodes of this client, set again on each link.
-        self.ephemeral: Dict[Path, str] = {}
+        self.owned = Owned(self)
         self._connect_timeout, self._keepalive = connect_timeout, keepalive
         self._loop = asyncio.get_running_loop()
         self._queue: OrderedDict[int, Union[Request, str]] = OrderedDict()
@@ -181,10 +177,10 @@ class Link:
 
     # --- the life of a link
 
-    async def _dial(self) -> ClientConnection:
+    async def _dial(self) -> Connection:
         return await dial(self.server, self.tega_id, self._connect_timeout, self._keepalive)
 
-    async def _run(self, ws: ClientConnection) -> None:
+    async def _run(self, ws: Connection) -> None:
         try:
             # Before Python 3.12 `wait_for` may swallow a cancellation, so the end is looked for as well.
             while self._over is None:
@@ -199,7 +195,7 @@ class Link:
             log.exception("%s: a fault of the driver", self.server.address)
             self._end(errors.Internal(f"a fault of the driver: {error!r}"))
 
-    async def _serve(self, ws: ClientConnection) -> Error:
+    async def _serve(self, ws: Connection) -> Error:
         """Uses a link to its end, and says why it ended."""
         self.number += 1
         self._live, self._answered = True, False
@@ -230,7 +226,7 @@ class Link:
                 ws.transport.abort()
         return why
 
-    async def _again(self, why: Error) -> ClientConnection:
+    async def _again(self, why: Error) -> Connection:
         """Makes a new link, however long it takes."""
         self._last, refused = why, isinstance(why, Unauthorized)
         # One that is made and breaks at once, again and again, is no reason for haste.
@@ -248,18 +244,23 @@ class Link:
             except Error as error:
                 self._last, refused = error, False
 
-    async def _send(self, ws: ClientConnection) -> None:
+    async def _send(self, ws: Connection) -> None:
         try:
             while True:
                 text = self._next()
                 if text is not None:
+                    if self._queue or self._control:
+                        ws.together.hold()
                     await ws.send(text)
                 else:
+                    ws.together.flush()
                     self._ready.clear()
                     await self._ready.wait()
         except ConnectionClosed:
             # Whoever reads learns it too.
             pass
+        finally:
+            ws.together.flush()
 
     def _next(self) -> Optional[str]:
         """The next frame to be sent."""
@@ -421,23 +422,8 @@ class Link:
         if self._live and all(other.channel.key != feed.channel.key for other in self._feeds):
             self._push(frames.unsubscribe(*feed.channel.key))
 
-    def room_for(self, paths: Set[Path]) -> None:
-        """Refuses more ephemeral nodes than may be set again."""
-        if len(paths | set(self.ephemeral)) > max(MAX_EPHEMERAL, len(self.ephemeral)):
-            raise TooMany(f"a client has at most {MAX_EPHEMERAL} ephemeral nodes; nothing happened")
-
-    def keep(self, path: Path, value: str) -> None:
-        """Sets an ephemeral node again on each link."""
-        self.ephemeral[path] = value
-
-    def forget(self, path: Path) -> None:
-        """What is at this path and below isn't ours any more."""
-        for known in [known for known in self.ephemeral if known in path]:
-            del self.ephemeral[known]
-
     def _restore(self) -> None:
-        items = [self._set_again(path, value) for path, value in self.ephemeral.items()]
-        items = [self._subscribing(feed) for feed in self._feeds] + items
+        items = [self._subscribing(feed) for feed in self._feeds] + self.owned.again()
         for request in reversed(items):
             self._push(request, head=True)
 
@@ -445,7 +431,17 @@ class Link:
         if self._live:
             self._push(self._subscribing(feed))
 
-    def _internal(self, kind: str, word: str, body: str, first: Callable[[Any], None]) -> Request:
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Does it after this time."""
+        self._loop.call_later(seconds, do)
+
+    def push_internal(self, request: Request) -> None:
+        """Sends a request of this link's own, unless the link is gone."""
+        if self._live:
+            self._push(request)
+
+    def internal(self, kind: str, word: str, body: str, first: Callable[[Any], None]) -> Request:
+        """A request of this link's own, which the next link doesn't send again."""
         request = Request(kind, word, body, Policy.INTERNAL, self._loop.create_future())
         request.first = first
         return request
@@ -453,7 +449,7 @@ class Link:
     def _subscribing(self, feed: Feed) -> Request:
         word, regex = feed.channel.key
         body = feed.body() if isinstance(feed, Changes) else frames.dumps({"regex": regex})
-        return self._internal("SUBSCRIBE", word, body, lambda answer: self._begun(feed, answer))
+        return self.internal("SUBSCRIBE", word, body, lambda answer: self._begun(feed, answer))
 
     def _begun(self, feed: Feed, answer: Any) -> None:
         if feed not in self._feeds:
@@ -471,36 +467,33 @@ class Link:
             self._control.append(frames.subscribe(*feed.channel.key))
             self._ready.set()
         if isinstance(feed, Changes) and feed.began(answer):
-            # The regexes of a GET are of other rules, so that of a regex is picked out here.
-            self._push(self._internal("GET", wire(feed.channel.path), "{}", lambda read: self._read(feed, read)))
+            self._push(self._reading(feed, feed.channel.key[1]))
         if not feed.begun.done():
             feed.begun.set_result(None)
 
-    def _read(self, feed: Changes, answer: Any) -> None:
-        if isinstance(answer, NotFound):
-            feed.read(None, None)
+    def _reading(self, feed: Changes, internal: bool) -> Request:
+        """Reads the state of a watch. The regexes of a GET are of other rules, so that of a regex is picked out of
+        the whole, whose internal form has the roots' versions."""
+        number, body = feed.reads, '{"internal":true}' if internal else "{}"
+        return self.internal(
+            "GET", wire(feed.channel.path), body, lambda answer: self._read(feed, number, internal, answer)
+        )
+
+    def _read(self, feed: Changes, number: int, internal: bool, answer: Any) -> None:
+        if feed not in self._feeds:
+            return
+        if internal and isinstance(answer, TooLarge):
+            # Without the versions it's a good deal shorter. Some of what comes meanwhile may be in it, and is told.
+            self._push(self._reading(feed, False))
+        elif isinstance(answer, NotFound):
+            feed.read(number, None, {})
         elif isinstance(answer, Error):
             feed.end(answer)
             self.unlisten(feed)
+        elif internal:
+            roots = answer["value"]
+            versions = {root: node["_version"] for root, node in roots.items() if not node["_ephemeral"]}
+            feed.read(number, feeds.plain(roots), versions)
         else:
-            feed.read(answer.get("value"), answer.get("version"))
-
-    def _set_again(self, path: Path, value: str) -> Request:
-        number = self.number
-
-        def answered(answer: Any) -> None:
-            if not isinstance(answer, Error) or self.ephemeral.get(path) != value:
-                return
-            if isinstance(answer, NothingHappened):
-                self._loop.call_later(AGAIN, again)
-                return
-            log.warning(
-                "%s: the ephemeral node %s can't be set again: %s", self.server.address, path, answer.message
-            )
-            del self.ephemeral[path]
-
-        def again() -> None:
-            if self._live and self.number == number and self.ephemeral.get(path) == value:
-                self._push(self._set_again(path, value))
-
-        return self._internal("PUT", wire(path), f'{{"value":{value},"ephemeral":true}}', answered)
+            root, version = next(iter(feed.channel.path), None), answer.get("version")
+            feed.read(number, answer.get("value"), {} if root is None or version is None else {root: version})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Iterable, Iterator, Tuple, Union
+from typing import Iterable, Iterator, Optional, Tuple, Union
 
 #: The longest key, in bytes of UTF-8.
 MAX_KEY = 512
@@ -21,6 +21,8 @@ MAX_DEPTH = 64
 INTERNAL_KEYS = ("_value", "_version", "_oid", "_parent", "_ephemeral")
 
 _PLAIN = re.compile(r'[^.\[\]"=/ \x00-\x1f\x7f-\x9f]+')
+#: What most paths are: nothing in it needs a look at each character.
+_SIMPLE = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9-][A-Za-z0-9_-]*)*")
 _ANONYMOUS = re.compile(r'@[^.\[\]"=/ \x00-\x1f\x7f-\x9f]+\[[0-9]+\]')
 _QUOTED = re.compile(r'\["(?:[^"\\]|\\.)*"\]', re.DOTALL)
 _ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -39,12 +41,19 @@ class Path:
     names, so that every name can be a key.
     """
 
-    __slots__ = ("__keys",)
+    __slots__ = ("__keys", "__text")
 
     def __init__(self, path: PathLike = ()) -> None:
         if isinstance(path, Path):
             self.__keys: Tuple[str, ...] = path.__keys
+            self.__text: Optional[str] = path.__text
             return
+        self.__text = None
+        if isinstance(path, str) and len(path) <= MAX_KEY and _SIMPLE.fullmatch(path):
+            keys = tuple(path.split("."))
+            if len(keys) <= MAX_DEPTH:
+                self.__keys, self.__text = keys, path
+                return
         keys = tuple(_parse(path) if isinstance(path, str) else path)
         if len(keys) > MAX_DEPTH:
             raise BadPath(f"the path at {keys[MAX_DEPTH]!r} has more than {MAX_DEPTH} keys")
@@ -89,10 +98,10 @@ class Path:
         return self.__keys < other.__keys
 
     def __str__(self) -> str:
-        if not self.__keys:
-            return "/"
-        text = "".join(f".{key}" if _is_plain(key) else f"[{_quote(key)}]" for key in self.__keys)
-        return text[1:] if text.startswith(".") else text
+        if self.__text is None:
+            text = "".join(f".{key}" if _is_plain(key) else f"[{_quote(key)}]" for key in self.__keys)
+            self.__text = (text[1:] if text.startswith(".") else text) or "/"
+        return self.__text
 
     def __repr__(self) -> str:
         return f"Path({str(self)!r})"

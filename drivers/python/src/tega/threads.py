@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any, Callable, Coroutine, TypeVar
 
-from .errors import Closed
+from .errors import Closed, Error
 
 R = TypeVar("R")
 
@@ -32,6 +32,9 @@ class LoopThread:
             raise Closed("this client was closed; nothing happened") from None
         try:
             return future.result()
+        except Error as error:
+            # Where in the driver it was is of no use to who called it.
+            raise error.with_traceback(None)
         except BaseException:
             # Ctrl-C while it waited, perhaps: it's given up.
             future.cancel()

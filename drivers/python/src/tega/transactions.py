@@ -50,7 +50,7 @@ class Transaction(Draft):
             return self.receipt
         link = self._db._link
         effects = self.effects()
-        link.room_for({path for path, value in effects if value is not None})
+        link.owned.room_for({path for path, value in effects if value is not None})
         first = self.request_id is None
         if first:
             self.request_id = link.request_id(self.roots, self.drawn)
