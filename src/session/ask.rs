@@ -286,7 +286,12 @@ impl Asking<'_> {
         let roots = view.roots().filter(|(name, _)| {
             self.access.readable().is_none_or(|keep| keep.iter().any(|path| path.root() == Some(*name)))
         });
-        body::write_roots(roots.map(|(name, root)| (name, root.incarnation, root.version)), &mut frame);
+        // One that was deleted and has ephemeral nodes now goes by its tombstone, or its deletion would be told again.
+        let roots = roots.map(|(name, root)| match view.standing(name) {
+            Some(standing) => (name, standing.incarnation, standing.version),
+            None => (name, root.incarnation, root.version),
+        });
+        body::write_roots(roots, &mut frame);
         match &subscribed.missed {
             Some(missed) if resumes => self.missed(live, &ask, missed, &mut frame)?,
             None if resumes => frame.push_str(",\"gone\":true"),

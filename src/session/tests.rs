@@ -317,6 +317,22 @@ fn no_session_is_notified_of_what_its_own_id_did() {
 }
 
 #[test]
+fn a_deleted_root_with_ephemeral_nodes_is_resumed_from_after_its_deletion() {
+    let world = World::new();
+    world.put("a.b", "1");
+    world.store.commit(Transaction::new(None).delete(path("a"))).unwrap();
+    let mut owner = world.session("SESSION o local 2");
+    owner.ask("REQUEST 1 PUT o a.e\n{\"value\":1,\"ephemeral\":true}");
+    let mut talk = world.session("SESSION me local 2");
+    let answer = talk.ask("REQUEST 1 SUBSCRIBE me a");
+    let roots = value(answer.split_once('\n').unwrap().1).get("roots").unwrap().clone();
+    let answer = talk.ask(&format!("REQUEST 2 SUBSCRIBE me a.x\n{{\"since\":{roots}}}"));
+    assert!(answer.contains("\"missed\":[]"), "{answer}");
+    let again = talk.ask(&format!("REQUEST 3 SUBSCRIBE me a\n{{\"since\":{roots}}}"));
+    assert!(!again.contains("DELETE"), "{again}");
+}
+
+#[test]
 fn the_second_dialect_resumes_from_where_it_was() {
     let world = World::new();
     world.put("a.b", "1");
