@@ -218,6 +218,10 @@ impl Engine {
     fn end(&mut self, run: u32, name: &Name, task: Task, outcome: Result<Ended, Refusal>, took: u64) {
         let title = titled(name, &task);
         match task {
+            // Of a file that isn't there any more: it's listed again, or gone.
+            Task::List if !self.desk.lock().schedule.is_current(run) => {
+                self.take(Input::Listed(run, Err("its file is another one now".into())));
+            }
             Task::List => {
                 let listed = outcome.and_then(|ended| {
                     run::finished(&title, &ended)?;

@@ -51,7 +51,7 @@ mod told;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -169,8 +169,8 @@ impl Drop for Plugins {
     fn drop(&mut self) {
         self.stop();
         // A thread that hangs in a dead disk is left behind rather than waited for.
-        let _ = self.ended.recv_timeout(STOP_TIME);
-        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished)
+        let hangs = self.ended.recv_timeout(STOP_TIME) == Err(RecvTimeoutError::Timeout);
+        if let Some(thread) = self.thread.take().filter(|_| !hangs)
             && thread.join().is_err()
         {
             log::error!("the plugins ended by a panic");

@@ -203,6 +203,10 @@ impl Plugin {
         self.terms.is_some()
     }
 
+    pub(super) fn is_listing(&self) -> bool {
+        self.list != List::No
+    }
+
     pub(super) fn running(&self) -> usize {
         self.running
     }
@@ -441,9 +445,15 @@ impl Schedule {
         effects.push(Effect::Start { run, name, what, time });
     }
 
+    /// Whether a list that runs is of the file that is there now.
+    pub(super) fn is_current(&self, run: u32) -> bool {
+        let plugin = self.runs.get(&run).and_then(|(name, _)| self.plugins.get(name));
+        plugin.is_some_and(|plugin| plugin.list == List::Running(run, false))
+    }
+
     /// Whether a plugin's list is run, or going to be.
     pub(super) fn is_listing(&self) -> bool {
-        self.plugins.values().any(|plugin| plugin.list != List::No)
+        self.plugins.values().any(Plugin::is_listing)
     }
 
     /// When it wants to be told the time.

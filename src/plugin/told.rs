@@ -23,7 +23,9 @@ pub(super) fn told(inner: &Inner, now: u64) -> Value {
             Some(loaded) => of(plugin, loaded, now),
             None => match &plugin.refused {
                 Some(why) => refused(why),
-                None => object(vec![("state", Value::from("listing"))]),
+                // One that is gone stays until its last run has ended.
+                None if plugin.is_listing() => object(vec![("state", Value::from("listing"))]),
+                None => object(vec![("state", Value::from("ending"))]),
             },
         };
         members.push((Key::from(&**name), told));

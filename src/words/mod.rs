@@ -6,6 +6,7 @@
 //! and the browser tell of them alike. Nothing here knows a terminal or a server.
 
 pub mod links;
+pub mod plugins;
 mod past;
 
 pub use past::{time, what};

@@ -74,6 +74,7 @@ impl Stage {
             insecure: false,
             tokens: Tokens::none(),
             uci: None,
+            plugins: None,
             supervised: false,
             threads: 1,
         })
