@@ -192,7 +192,19 @@ impl Server {
         };
         let net::Net { stopper, threads, ended } = net::start(service, options.threads.max(1))?;
         let (running, tokens) = (Some(stopper), options.tokens);
-        Ok(Server { addresses, socket, store, hub, tokens, running, ended, threads, uci, plugins, disk_failed })
+        Ok(Server {
+            addresses,
+            socket,
+            store,
+            hub,
+            tokens,
+            running,
+            ended,
+            threads,
+            uci,
+            plugins,
+            disk_failed,
+        })
     }
 
     /// The TCP addresses that it listens on, with their real ports.
@@ -242,12 +254,10 @@ impl Server {
     }
 
     fn shut(&mut self) {
+        // First of all, while their callers are there to be told.
+        self.plugins = None;
         if self.running.take().is_none() {
             return;
-        }
-        // First of all, while their callers are there to be told; they end while the network does.
-        if let Some(plugins) = &self.plugins {
-            plugins.stop();
         }
         let ended = self.ended.clone();
         let in_time = smol::block_on(smol::future::or(async move { ended.recv().await.is_err() }, async {
@@ -260,8 +270,6 @@ impl Server {
                 log::error!("a network thread ended by a panic");
             }
         }
-        // What is left to be done for them needs the store.
-        self.plugins = None;
         self.store.close();
         // Only now: it may wait for procd. A trial under way goes on at the next start.
         self.uci = None;

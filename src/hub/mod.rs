@@ -64,10 +64,10 @@ pub use calls::Caller;
 pub(crate) use fanout::Fanout;
 use links::Links;
 pub use links::{GlobalInfo, Moment};
+use open::{Done, Mouth};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
 pub use resident::{Asked, Resident};
-use open::{Done, Mouth};
 use state::{Entry, State, Sub};
 
 /// Who is connected: a handle, cheap to clone, usable from any thread.

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::open::{Call, Done, Mouth};
-use super::{
-    Dialect, HubStatus, Joining, Limits, Outbox, Resident, RpcError, Scope, SessionInfo,
-};
+use super::{Dialect, HubStatus, Joining, Limits, Outbox, Resident, RpcError, Scope, SessionInfo};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;

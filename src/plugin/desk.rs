@@ -14,7 +14,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Asked, Hub, Resident};
 use crate::path::{Key, Path};
-use crate::store::{SessionId, Store, Transaction};
+use crate::store::{Receipt, SessionId, Store, Transaction};
 use crate::system::boot_ms;
 use crate::value::Value;
 
@@ -43,6 +43,8 @@ pub(super) struct Inner {
     pub(super) loaded: BTreeMap<Name, Arc<Loaded>>,
     /// Files and directories that aren't used, and why.
     pub(super) refused: Vec<(Arc<str>, String)>,
+    /// Leaves that are being put or taken back.
+    pub(super) writes: usize,
     /// Who waits for the next reload.
     pub(super) reloads: Vec<Reloaded>,
     pub(super) reload: bool,
@@ -71,6 +73,8 @@ pub(super) struct Seat {
     hub: Hub,
     pub(super) session: SessionId,
     pub(super) tega_id: TegaId,
+    /// Its leaves were put, or it's known why not.
+    pub(super) is_published: AtomicBool,
     /// Why its leaves aren't there.
     pub(super) problem: Mutex<Option<String>>,
 }
@@ -107,7 +111,9 @@ pub(super) fn refusal(name: &str, why: Why) -> Refusal {
         Why::Busy => {
             Refusal::new("too_many", format!("the plugin {name} is busy; nothing happened, try again"))
         }
-        Why::Gone => Refusal::new("no_owner", format!("the plugin {name} isn't there any more; nothing happened")),
+        Why::Gone => {
+            Refusal::new("no_owner", format!("the plugin {name} isn't there any more; nothing happened"))
+        }
         Why::Late => Refusal::new(
             "too_many",
             format!("the plugin {name} was busy for all the time that the call had; nothing happened"),
@@ -132,7 +138,13 @@ impl Desk {
         let clerk = Clerk { name: name.clone(), desk: Arc::downgrade(self) };
         let session = self.hub.join_resident(tega_id.clone(), Arc::new(clerk));
         let session = session.map_err(|refusal| refusal.message)?;
-        Ok(Arc::new(Seat { hub: self.hub.clone(), session, tega_id, problem: Mutex::default() }))
+        Ok(Arc::new(Seat {
+            hub: self.hub.clone(),
+            session,
+            tega_id,
+            is_published: AtomicBool::new(false),
+            problem: Mutex::default(),
+        }))
     }
 
     fn call(&self, name: &Name, call: Asked<'_>) -> Result<(), Refusal> {
@@ -179,7 +191,7 @@ impl Desk {
     }
 
     /// Puts the leaves of a plugin that aren't there. Whatever else stands in their places stays there.
-    pub(super) fn publish(&self, loaded: &Loaded) {
+    pub(super) fn publish(self: &Arc<Desk>, loaded: &Loaded) {
         let view = self.store.view();
         let name = loaded.seat.tega_id.as_str();
         let mut transaction = Transaction::new(Some(loaded.seat.tega_id.clone()));
@@ -197,10 +209,10 @@ impl Desk {
         }
         if transaction.ops.is_empty() {
             *loaded.seat.problem.lock().unwrap_or_else(PoisonError::into_inner) = taken;
-            return;
+            return loaded.seat.is_published.store(true, Ordering::SeqCst);
         }
         let seat = Arc::downgrade(&loaded.seat);
-        self.hub.submit(transaction, move |outcome| {
+        self.write(transaction, move |outcome| {
             let Some(seat) = seat.upgrade() else { return };
             let problem = outcome.err().map(|refusal| refusal.message).or(taken);
             let mut known = seat.problem.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,11 +221,31 @@ impl Desk {
                 log::warn!("plugin {}: its methods can't be called: {why}", seat.tega_id);
             }
             *known = problem;
+            seat.is_published.store(true, Ordering::SeqCst);
+        });
+    }
+
+    /// Writes leaves. A reload is done when all that it wrote is done.
+    fn write(
+        self: &Arc<Desk>,
+        transaction: Transaction,
+        done: impl FnOnce(Result<Receipt, Refusal>) + Send + 'static,
+    ) {
+        self.lock().writes += 1;
+        let desk = Arc::downgrade(self);
+        self.hub.submit(transaction, move |outcome| {
+            done(outcome);
+            if let Some(desk) = desk.upgrade() {
+                let mut inner = desk.lock();
+                inner.writes = inner.writes.saturating_sub(1);
+                drop(inner);
+                desk.bell.ring();
+            }
         });
     }
 
     /// Takes back the leaves of a plugin that `next` doesn't have, if they are its own still.
-    pub(super) fn withdraw(&self, loaded: &Loaded, next: Option<&Manifest>) {
+    pub(super) fn withdraw(self: &Arc<Desk>, loaded: &Loaded, next: Option<&Manifest>) {
         let leaves = |manifest: &Manifest| -> Vec<Path> {
             manifest.methods.iter().filter_map(|(method, _)| manifest.leaf(method).ok()).collect()
         };
@@ -226,9 +258,12 @@ impl Desk {
             transaction = transaction.delete(leaf);
         }
         if !transaction.ops.is_empty() {
-            self.hub.submit(transaction, |outcome| {
+            self.write(transaction, |outcome| {
                 if let Err(refusal) = outcome {
-                    log::debug!("leaves of a plugin that is gone stay until its last call ends: {}", refusal.message);
+                    log::debug!(
+                        "leaves of a plugin that is gone stay until its last call ends: {}",
+                        refusal.message
+                    );
                 }
             });
         }

@@ -23,7 +23,7 @@ use crate::system::program::{Ended, Running, wait};
 const TEND: u64 = 10_000;
 
 /// How long programs that were killed at a stop are waited for.
-const STOP_TIME: Duration = Duration::from_millis(500);
+const STOP_TIME: Duration = Duration::from_millis(200);
 
 /// The most files that are remembered as told of.
 const MAX_TOLD: usize = 1_000;
@@ -175,7 +175,8 @@ impl Engine {
         }
         let started = input.and_then(|input| {
             let limits = self.surroundings.limits(time);
-            Running::start(&mut command, input, limits).map_err(|error| format!("{}: {error}", file.display()))
+            Running::start(&mut command, input, limits)
+                .map_err(|error| format!("{}: {error}", file.display()))
         });
         match started {
             Ok(program) => drop(self.runs.insert(run, Run { name, program, task })),
@@ -228,18 +229,27 @@ impl Engine {
                     let manifest = Manifest::parse(name, &self.surroundings.id, &ended.printed);
                     manifest.map_err(|why| Refusal::new("rpc_failed", format!("{title}: {why}")))
                 });
-                let outcome = listed.map_err(|refusal| refusal.message).and_then(|m| self.load(name, m));
-                if let Err(why) = &outcome {
-                    log::error!("plugin {name} isn't used: {why}");
-                    self.unload(name);
+                match listed.map_err(|refusal| refusal.message).and_then(|m| self.load(name, m)) {
+                    Ok((terms, before, loaded)) => {
+                        self.take(Input::Listed(run, Ok(terms)));
+                        // From here on calls are taken: now the leaves.
+                        if let Some(before) = before {
+                            self.desk.withdraw(&before, Some(&loaded.manifest));
+                        }
+                        self.desk.publish(&loaded);
+                    }
+                    Err(why) => {
+                        log::error!("plugin {name} isn't used: {why}");
+                        self.unload(name);
+                        self.take(Input::Listed(run, Err(why)));
+                    }
                 }
-                self.take(Input::Listed(run, outcome));
             }
             Task::Call(pending) => {
                 let outcome = outcome.and_then(|ended| run::result(&title, &ended));
                 let told = outcome.as_ref().map(drop).map_err(|refusal| refusal.message.clone());
                 if let Err(why) = &told {
-                    log::warn!("plugin {why}");
+                    log::warn!("plugin {}", beginning(why));
                 }
                 // First the schedule, so that who has the answer finds the call counted.
                 self.take(ended(run, told, took));
@@ -249,20 +259,25 @@ impl Engine {
                 let outcome = outcome.and_then(|ended| run::finished(&title, &ended));
                 let told = outcome.map_err(|refusal| refusal.message);
                 if let Err(why) = &told {
-                    log::warn!("plugin {why}; it's run again");
+                    log::warn!("plugin {}; it's run again", beginning(why));
                 }
                 self.take(ended(run, told, took));
             }
         }
     }
 
-    /// Takes in what a plugin said of itself.
-    fn load(&mut self, name: &Name, manifest: Manifest) -> Result<Terms, String> {
+    /// Takes in what a plugin said of itself; with what it was before.
+    fn load(
+        &mut self,
+        name: &Name,
+        manifest: Manifest,
+    ) -> Result<(Terms, Option<Arc<Loaded>>, Arc<Loaded>), String> {
         let Some(found) = self.files.get(name) else { return Err("its file is gone".into()) };
         let known = {
             let inner = self.desk.lock();
             for (other, loaded) in inner.loaded.iter().filter(|(other, _)| *other != name) {
-                let is_there = |(method, _): &&(_, _)| loaded.manifest.methods.iter().any(|(m, _)| m == method);
+                let is_there =
+                    |(method, _): &&(_, _)| loaded.manifest.methods.iter().any(|(m, _)| m == method);
                 if let Some((method, _)) = manifest.methods.iter().find(is_there)
                     && loaded.manifest.path == manifest.path
                 {
@@ -286,12 +301,11 @@ impl Engine {
         let (methods, path) = (manifest.methods.len(), manifest.path.to_string());
         let loaded = Arc::new(Loaded { file: found.file.clone(), manifest, seat });
         self.desk.lock().loaded.insert(name.clone(), loaded.clone());
-        if let Some(known) = known {
-            self.desk.withdraw(&known, Some(&loaded.manifest));
-        }
-        self.desk.publish(&loaded);
-        log::info!("plugin {name}: {methods} methods below {path}{}", if terms.hook { ", a hook" } else { "" });
-        Ok(terms)
+        log::info!(
+            "plugin {name}: {methods} methods below {path}{}",
+            if terms.hook { ", a hook" } else { "" }
+        );
+        Ok((terms, known, loaded))
     }
 
     /// A plugin is none any more: its leaves go at once, its session with its last run.
@@ -314,7 +328,8 @@ impl Engine {
         let passed: Vec<PathBuf> = scanned.passed.iter().filter(new).cloned().collect();
         if !passed.is_empty() {
             let names: Vec<String> = passed.iter().take(10).map(|file| file.display().to_string()).collect();
-            let more = if passed.len() > 10 { format!(" and {} more", passed.len() - 10) } else { String::new() };
+            let more =
+                if passed.len() > 10 { format!(" and {} more", passed.len() - 10) } else { String::new() };
             let python = if passed.iter().any(|file| file.extension().is_some_and(|ext| ext == "py")) {
                 "; the original's Python plugins can't run here"
             } else {
@@ -334,8 +349,11 @@ impl Engine {
             self.files.get(name).is_some_and(|before| before.stamp == now.stamp && before.file == now.file)
         };
         // What couldn't be loaded may be by now.
-        let new: Vec<Name> =
-            found.iter().filter(|(name, now)| !is_same(name, now) || !is_loaded(name)).map(|f| f.0.clone()).collect();
+        let new: Vec<Name> = found
+            .iter()
+            .filter(|(name, now)| !is_same(name, now) || !is_loaded(name))
+            .map(|f| f.0.clone())
+            .collect();
         self.files = found;
         self.desk.lock().refused = scanned.refused;
         for name in gone {
@@ -353,7 +371,11 @@ impl Engine {
         let done = {
             let mut inner = self.desk.lock();
             // One that was asked for just now isn't begun yet.
-            if inner.reload || inner.schedule.is_listing() { Vec::new() } else { std::mem::take(&mut inner.reloads) }
+            if inner.reload || inner.writes > 0 || inner.schedule.is_listing() {
+                Vec::new()
+            } else {
+                std::mem::take(&mut inner.reloads)
+            }
         };
         done.into_iter().for_each(|done| done());
     }
@@ -391,7 +413,9 @@ impl Engine {
                     let again = loaded.map(|l| Ear::new(&self.desk, &l.seat.tega_id, &l.manifest));
                     match again {
                         Some(Ok(again)) => *ear = again,
-                        Some(Err(error)) => log::error!("plugin {name} hears of no changes any more: {error}"),
+                        Some(Err(error)) => {
+                            log::error!("plugin {name} hears of no changes any more: {error}")
+                        }
                         None => {}
                     }
                 }
@@ -443,6 +467,11 @@ impl Engine {
 
 fn ended(run: u32, outcome: Result<(), String>, took: u64) -> Input {
     Input::Ended { run, outcome, took }
+}
+
+/// The first line: what the program said stands in the log already.
+fn beginning(why: &str) -> &str {
+    why.lines().next().unwrap_or_default()
 }
 
 /// What a run is called where something is said of it.

@@ -87,10 +87,14 @@ impl Manifest {
                 }
                 // A method's name is a key, a word of a leaf, and an argument.
                 method if !method.split('.').all(is_name) || method.len() > 64 => {
-                    return Err(format!("the method {method:?}: letters, digits, \"-\", \"_\" and \".\" wanted"));
+                    return Err(format!(
+                        "the method {method:?}: letters, digits, \"-\", \"_\" and \".\" wanted"
+                    ));
                 }
                 method if value.as_object().is_none() => {
-                    return Err(format!("the method {method}: an object with samples of its arguments wanted"));
+                    return Err(format!(
+                        "the method {method}: an object with samples of its arguments wanted"
+                    ));
                 }
                 method if value.depth() > MAX_DEPTH => {
                     return Err(format!("the method {method}: samples of at most {MAX_DEPTH} levels wanted"));
@@ -154,11 +158,15 @@ mod tests {
 
     #[test]
     fn a_plugin_of_rpcd_is_one_as_it_is() {
-        let manifest = parse("{ \"status\": {}, \"set\": { \"name\": \"str\", \"on\": true, \"n\": 32 } }\n").unwrap();
+        let manifest =
+            parse("{ \"status\": {}, \"set\": { \"name\": \"str\", \"on\": true, \"n\": 32 } }\n").unwrap();
         assert_eq!(manifest.path.to_string(), "operational-r1.rpc.p");
         let methods: Vec<String> = manifest.methods.iter().map(|(m, s)| format!("{m} {s}")).collect();
         assert_eq!(methods, [r#"set {"n":32,"name":"str","on":true}"#, "status {}"]);
-        assert_eq!((manifest.time.as_secs(), manifest.format, manifest.subscribe.len()), (30, Format::Json, 0));
+        assert_eq!(
+            (manifest.time.as_secs(), manifest.format, manifest.subscribe.len()),
+            (30, Format::Json, 0)
+        );
         assert_eq!(manifest.leaf(&"set".into()).unwrap().to_string(), "operational-r1.rpc.p.set");
     }
 

@@ -77,7 +77,7 @@ pub const MEMORY_MIB: u64 = 128;
 pub const MEMORY_RANGE: std::ops::RangeInclusive<u64> = 4..=1_048_576;
 
 /// How long the end of the thread is waited for.
-const STOP_TIME: Duration = Duration::from_millis(800);
+const STOP_TIME: Duration = Duration::from_millis(300);
 
 /// The stack of the thread.
 const STACK: usize = 512 << 10;
@@ -157,17 +157,12 @@ impl Plugins {
     pub fn asker(&self) -> Asker {
         Asker(self.desk.clone())
     }
-
-    /// Begins to end them, without waiting.
-    pub fn stop(&self) {
-        self.desk.lock().stop = true;
-        self.desk.bell.ring();
-    }
 }
 
 impl Drop for Plugins {
     fn drop(&mut self) {
-        self.stop();
+        self.desk.lock().stop = true;
+        self.desk.bell.ring();
         // A thread that hangs in a dead disk is left behind rather than waited for.
         let hangs = self.ended.recv_timeout(STOP_TIME) == Err(RecvTimeoutError::Timeout);
         if let Some(thread) = self.thread.take().filter(|_| !hangs)

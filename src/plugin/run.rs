@@ -221,9 +221,8 @@ mod tests {
         };
         put("a", r#"{"x":{"y":[1,2],"z":"t"},"w":{}}"#);
         put("a.v", "7");
-        let said = |text: &str| {
-            String::from_utf8(notice(&manifest(text), Reason::Change, &store).unwrap()).unwrap()
-        };
+        let said =
+            |text: &str| String::from_utf8(notice(&manifest(text), Reason::Change, &store).unwrap()).unwrap();
         assert_eq!(
             said(r#"{".subscribe":["nothing.here","a.x","a.v"]}"#),
             "{\"reason\":\"change\",\"nodes\":[{\"path\":\"nothing.here\"},\

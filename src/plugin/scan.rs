@@ -58,7 +58,8 @@ impl Scan {
         let error = |error: std::io::Error| format!("{}: {error}", dir.display());
         let entries = fs::read_dir(dir).map_err(error)?;
         check(dir, &fs::metadata(dir).map_err(error)?)?;
-        let mut files: Vec<PathBuf> = entries.take(MAX_ENTRIES).filter_map(Result::ok).map(|e| e.path()).collect();
+        let mut files: Vec<PathBuf> =
+            entries.take(MAX_ENTRIES).filter_map(Result::ok).map(|e| e.path()).collect();
         files.sort();
         for file in files {
             let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -137,7 +138,9 @@ mod tests {
             chmod(dir, 0o755);
         }
         put(&other, "real", 0o700);
-        for (name, mode) in [("b", 0o755), ("A_1-x", 0o500), ("old.py", 0o755), ("x.apk-new", 0o755), ("plain", 0o644)] {
+        for (name, mode) in
+            [("b", 0o755), ("A_1-x", 0o500), ("old.py", 0o755), ("x.apk-new", 0o755), ("plain", 0o644)]
+        {
             put(&dir, name, mode);
         }
         symlink(other.join("real"), dir.join("link")).unwrap();
@@ -145,7 +148,8 @@ mod tests {
         fs::create_dir(dir.join("folder")).unwrap();
         let found = scan(&[dir.clone(), other.clone()]);
         assert_eq!(names(&found), ["A_1-x", "b", "link", "real"]);
-        let passed: Vec<&str> = found.passed.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        let passed: Vec<&str> =
+            found.passed.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(passed, ["old.py", "plain", "x.apk-new"]);
         assert!(found.refused.is_empty(), "{:?}", found.refused);
         // The same name once more.

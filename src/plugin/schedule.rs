@@ -277,7 +277,8 @@ impl Schedule {
             }
             Input::Call { name, call, deadline } => self.call(&name, call, deadline, effects),
             Input::Changed(name) => {
-                if let Some(plugin) = self.plugins.get_mut(&name).filter(|p| p.terms.is_some_and(|t| t.hook)) {
+                if let Some(plugin) = self.plugins.get_mut(&name).filter(|p| p.terms.is_some_and(|t| t.hook))
+                {
                     plugin.want(Reason::Change, now);
                 }
             }
@@ -394,7 +395,8 @@ impl Schedule {
     fn look(&mut self, now: u64, effects: &mut Vec<Effect>) {
         for plugin in self.plugins.values_mut() {
             let late = |(call, deadline): &(u32, u64)| (*deadline <= now).then_some(*call);
-            effects.extend(plugin.waiting.iter().filter_map(late).map(|call| Effect::Refuse(call, Why::Late)));
+            effects
+                .extend(plugin.waiting.iter().filter_map(late).map(|call| Effect::Refuse(call, Why::Late)));
             plugin.waiting.retain(|(_, deadline)| *deadline > now);
             if let Hook::Failed { again, .. } = plugin.hook
                 && again <= now

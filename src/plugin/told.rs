@@ -6,6 +6,7 @@ use super::schedule::{Counts, Plugin};
 use crate::path::Key;
 use crate::value::Value;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 /// The most files and directories that are told of that aren't used.
 const MAX_REFUSED: usize = 100;
@@ -20,11 +21,12 @@ pub(super) fn told(inner: &Inner, now: u64) -> Value {
     let mut members: Vec<(Key, Value)> = Vec::new();
     for (name, plugin) in &inner.schedule.plugins {
         let told = match inner.loaded.get(name) {
-            Some(loaded) => of(plugin, loaded, now),
+            Some(loaded) if loaded.seat.is_published.load(Ordering::SeqCst) => of(plugin, loaded, now),
+            Some(_) => listing(),
             None => match &plugin.refused {
                 Some(why) => refused(why),
                 // One that is gone stays until its last run has ended.
-                None if plugin.is_listing() => object(vec![("state", Value::from("listing"))]),
+                None if plugin.is_listing() => listing(),
                 None => object(vec![("state", Value::from("ending"))]),
             },
         };
@@ -38,6 +40,11 @@ pub(super) fn told(inner: &Inner, now: u64) -> Value {
         }
     }
     Value::object(members).unwrap_or(Value::Null)
+}
+
+/// It hasn't said yet what it is.
+fn listing() -> Value {
+    object(vec![("state", Value::from("listing"))])
 }
 
 fn refused(why: &str) -> Value {

@@ -6,8 +6,8 @@
 //! and the browser tell of them alike. Nothing here knows a terminal or a server.
 
 pub mod links;
-pub mod plugins;
 mod past;
+pub mod plugins;
 
 pub use past::{time, what};
 

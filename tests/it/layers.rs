@@ -34,7 +34,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("openwrt", &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value"]),
     (
         "daemon",
-        &["commit", "door", "http", "hub", "link", "openwrt", "plugin", "session", "store", "system", "token", "words"],
+        &[
+            "commit", "door", "http", "hub", "link", "openwrt", "plugin", "session", "store", "system",
+            "token", "words",
+        ],
     ),
     ("tui", &["api", "client", "commit", "message", "path", "store", "value", "words"]),
     (

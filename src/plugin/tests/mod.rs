@@ -22,6 +22,7 @@ use std::path::Path;
 
 use super::schedule::{Effect, Input, Limits, Reason, Schedule, Terms, What, Why};
 
+mod live;
 mod random;
 
 struct Script {
@@ -117,7 +118,8 @@ impl Script {
             };
             let c = &plugin.counts;
             let (running, waiting) = (plugin.running(), plugin.waiting());
-            write!(out, "{name}: {state}, {running} running, {waiting} waiting, {} calls, ", c.calls).unwrap();
+            write!(out, "{name}: {state}, {running} running, {waiting} waiting, {} calls, ", c.calls)
+                .unwrap();
             write!(out, "{} notifies, {} failed, {} busy, ", c.notifies, c.failures, c.refused).unwrap();
             writeln!(out, "{}/{}/{} ms", c.last, c.mean(), c.longest).unwrap();
             if let Some((why, at)) = &c.error {

@@ -37,7 +37,10 @@ impl World {
                 Effect::Start { run, name, what, time } => {
                     assert!(time > 0);
                     if let What::Call(call) = what {
-                        assert!(self.open.remove(&call) && self.begun.insert(call), "call {call} begins twice");
+                        assert!(
+                            self.open.remove(&call) && self.begun.insert(call),
+                            "call {call} begins twice"
+                        );
                     }
                     let twice = |(_, other, w): &(u32, Name, What)| {
                         *other == name && matches!((w, what), (What::Notify(_), What::Notify(_)))
@@ -125,7 +128,10 @@ fn every_call_is_run_or_refused_once_and_every_hook_sees_the_last_change() {
                 (true, None) => break,
             }
         }
-        assert!(world.runs.is_empty() && world.open.is_empty() && !world.schedule.is_listing(), "seed {seed}");
+        assert!(
+            world.runs.is_empty() && world.open.is_empty() && !world.schedule.is_listing(),
+            "seed {seed}"
+        );
         let unseen: Vec<&Name> = world.stale.iter().filter(|name| world.hears(name)).collect();
         assert!(unseen.is_empty(), "seed {seed}: {unseen:?} didn't see the last change");
         // A change now is heard by every hook that is there.

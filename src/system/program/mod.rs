@@ -35,8 +35,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, prlimit,
-    setpriority_process, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    prlimit, setpriority_process, waitid,
 };
 
 use pipes::{Input, Output};
@@ -294,10 +294,8 @@ fn restrain(pid: Pid, guest: &Guest) {
 pub fn wait(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
     // Rounded up: to be woken just before a deadline, and then again, would be in vain.
     let time = time + Duration::from_micros(999);
-    let time = Timespec {
-        tv_sec: time.as_secs().min(3_600) as _,
-        tv_nsec: (time.subsec_millis() * 1_000_000) as _,
-    };
+    let time =
+        Timespec { tv_sec: time.as_secs().min(3_600) as _, tv_nsec: (time.subsec_millis() * 1_000_000) as _ };
     match poll(fds, Some(&time)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
