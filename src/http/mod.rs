@@ -134,8 +134,11 @@ pub struct Plugins {
     /// How they are, by name.
     pub told: Probe,
     /// Looks for them again, and calls back once that is done.
-    pub reload: Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>,
+    pub reload: Reload,
 }
+
+/// Does something that takes a while, and calls back once, from any thread.
+pub type Reload = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
 /// What is asked of the bridge.
 #[derive(Clone, Debug)]

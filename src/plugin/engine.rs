@@ -53,6 +53,13 @@ enum Task {
     Notify,
 }
 
+/// A plugin that was taken in, and what it was before.
+struct New {
+    terms: Terms,
+    before: Option<Arc<Loaded>>,
+    loaded: Arc<Loaded>,
+}
+
 /// Hears of changes of what a hook subscribed.
 struct Ear {
     watch: Watch,
@@ -230,7 +237,7 @@ impl Engine {
                     manifest.map_err(|why| Refusal::new("rpc_failed", format!("{title}: {why}")))
                 });
                 match listed.map_err(|refusal| refusal.message).and_then(|m| self.load(name, m)) {
-                    Ok((terms, before, loaded)) => {
+                    Ok(New { terms, before, loaded }) => {
                         self.take(Input::Listed(run, Ok(terms)));
                         // From here on calls are taken: now the leaves.
                         if let Some(before) = before {
@@ -266,12 +273,8 @@ impl Engine {
         }
     }
 
-    /// Takes in what a plugin said of itself; with what it was before.
-    fn load(
-        &mut self,
-        name: &Name,
-        manifest: Manifest,
-    ) -> Result<(Terms, Option<Arc<Loaded>>, Arc<Loaded>), String> {
+    /// Takes in what a plugin said of itself.
+    fn load(&mut self, name: &Name, manifest: Manifest) -> Result<New, String> {
         let Some(found) = self.files.get(name) else { return Err("its file is gone".into()) };
         let known = {
             let inner = self.desk.lock();
@@ -305,7 +308,7 @@ impl Engine {
             "plugin {name}: {methods} methods below {path}{}",
             if terms.hook { ", a hook" } else { "" }
         );
-        Ok((terms, known, loaded))
+        Ok(New { terms, before: known, loaded })
     }
 
     /// A plugin is none any more: its leaves go at once, its session with its last run.

@@ -274,12 +274,15 @@ impl Drop for Running {
     }
 }
 
-/// Sets what keeps a program from harming the server. What the system refuses is left out: the other limits hold.
+/// Sets what keeps a program from harming the server. What the system refuses is left out, and told once: the other limits
+/// hold.
 fn restrain(pid: Pid, guest: &Guest) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
     let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     for (resource, most) in [(Resource::As, guest.memory), (Resource::Core, 0)] {
         if let Err(error) = prlimit(Some(pid), resource, limit(most)) {
-            log::debug!("process {} goes without its limit of {resource:?}: {error}", pid.as_raw_pid());
+            let level = if TOLD.swap(true, Ordering::SeqCst) { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "process {} goes without its limit of {resource:?}: {error}", pid.as_raw_pid());
         }
     }
     let adjust = format!("/proc/{}/oom_score_adj", pid.as_raw_pid());
