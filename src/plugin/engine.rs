@@ -3,21 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
 use super::desk::{Desk, Loaded, Pending, refusal};
+use super::ear::{Ear, Heard};
 use super::manifest::Manifest;
 use super::run::{self, Surroundings};
 use super::scan::{Found, scan};
 use super::schedule::{Effect, Input, Name, Reason, Terms, What};
 use crate::api::error::Refusal;
-use crate::commit::TegaId;
-use crate::store::{Channel, Error, Watch};
 use crate::system::boot_ms;
 use crate::system::program::{Ended, Running, wait};
+use crate::value::Value;
 
 /// How often leaves are looked for that others removed, in milliseconds.
 const TEND: u64 = 10_000;
@@ -58,12 +57,6 @@ struct New {
     terms: Terms,
     before: Option<Arc<Loaded>>,
     loaded: Arc<Loaded>,
-}
-
-/// Hears of changes of what a hook subscribed.
-struct Ear {
-    watch: Watch,
-    poked: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -137,7 +130,7 @@ impl Engine {
         }
     }
 
-    fn answer(&self, pending: &Pending, outcome: Result<crate::value::Value, Refusal>) {
+    fn answer(&self, pending: &Pending, outcome: Result<Value, Refusal>) {
         let outcome = outcome.map_err(|refusal| refusal.at(&pending.path));
         self.desk.hub.settle(pending.seat.session, pending.seq, outcome);
     }
@@ -296,7 +289,7 @@ impl Engine {
         // It hears before it's run for the first time: so nothing is missed in between.
         self.ears.remove(name);
         if !manifest.subscribe.is_empty() {
-            let ear = Ear::new(&self.desk, &seat.tega_id, &manifest).map_err(|error| error.to_string())?;
+            let ear = Ear::new(&self.desk, &manifest).map_err(|error| error.to_string())?;
             self.ears.insert(name.clone(), ear);
         }
         let time = u64::try_from(manifest.time.as_millis()).unwrap_or(u64::MAX);
@@ -401,19 +394,13 @@ impl Engine {
     fn listen(&mut self) {
         let mut changed = Vec::new();
         for (name, ear) in &mut self.ears {
-            if ear.poked.swap(false, Ordering::SeqCst) {
-                changed.push(name.clone());
-                // What changed is looked up when the hook is run; so a queue that was too short loses nothing.
-                let lost = loop {
-                    match ear.watch.try_next() {
-                        Ok(Some(_)) => {}
-                        Ok(None) => break false,
-                        Err(_) => break true,
-                    }
-                };
-                if lost {
+            match ear.listen() {
+                Heard::Nothing => continue,
+                Heard::Changes => {}
+                // More than the queue holds.
+                Heard::Lost => {
                     let loaded = self.desk.lock().loaded.get(name).cloned();
-                    let again = loaded.map(|l| Ear::new(&self.desk, &l.seat.tega_id, &l.manifest));
+                    let again = loaded.map(|l| Ear::new(&self.desk, &l.manifest));
                     match again {
                         Some(Ok(again)) => *ear = again,
                         Some(Err(error)) => {
@@ -423,6 +410,7 @@ impl Engine {
                     }
                 }
             }
+            changed.push(name.clone());
         }
         for name in changed {
             self.take(Input::Changed(name));
@@ -483,24 +471,5 @@ fn titled(name: &Name, task: &Task) -> String {
         Task::List => format!("{name} list"),
         Task::Call(pending) => format!("{name} call {}", pending.method),
         Task::Notify => format!("{name} notify"),
-    }
-}
-
-impl Ear {
-    fn new(desk: &Arc<Desk>, tega_id: &TegaId, manifest: &Manifest) -> Result<Ear, Error> {
-        let poked = Arc::new(AtomicBool::new(false));
-        let (flag, weak) = (poked.clone(), Arc::downgrade(desk));
-        // What it does under its own name is no news to it.
-        let watch = desk.store.watch(Some(tega_id.clone()), move || {
-            if !flag.swap(true, Ordering::SeqCst)
-                && let Some(desk) = weak.upgrade()
-            {
-                desk.bell.ring();
-            }
-        });
-        for path in &manifest.subscribe {
-            watch.subscribe(Channel::Path(path.clone()), None)?;
-        }
-        Ok(Ear { watch, poked })
     }
 }

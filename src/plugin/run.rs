@@ -244,7 +244,7 @@ mod tests {
             let path = Path::parse(&format!("a.n{n}")).unwrap();
             store.commit(Transaction::new(None).put(path, text.clone())).unwrap();
         }
-        for more in ["", r#","\u002eformat":"flat""#] {
+        for more in ["", ",\".format\":\"flat\""] {
             let of = |path: &str| manifest(&format!("{{\".subscribe\":\"{path}\"{more}}}"));
             let error = notice(&of("a"), Reason::Start, &store).unwrap_err();
             assert!(error.contains("longer"), "{error}");

@@ -11,35 +11,35 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tega::value::Value;
 
-use crate::server::{Scratch, Server, eventually, ok, tega};
+use crate::server::{Scratch, Server, eventually, ok};
 use crate::wire::{Answer, Frame, Http, Ws, http, json};
 
 /// A directory of plugins.
-struct Plugins(Scratch);
+pub(crate) struct Plugins(Scratch);
 
 impl Plugins {
-    fn new() -> Plugins {
+    pub(crate) fn new() -> Plugins {
         let dir = Scratch::new();
         fs::create_dir(dir.path().join("p")).unwrap();
         chmod(&dir.path().join("p"), 0o755);
         Plugins(dir)
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.0.path().join("p")
     }
 
     /// A file beside the plugins, for them to leave traces in.
-    fn trace(&self, name: &str) -> PathBuf {
+    pub(crate) fn trace(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn traced(&self, name: &str) -> String {
+    pub(crate) fn traced(&self, name: &str) -> String {
         fs::read_to_string(self.trace(name)).unwrap_or_default()
     }
 
     /// Puts a plugin in place, as an installer does: by a rename. `DIR` in the script is where traces go.
-    fn put(&self, name: &str, script: &str) {
+    pub(crate) fn put(&self, name: &str, script: &str) {
         let shell = std::env::var("TEGA_SH").unwrap_or("/bin/sh".into());
         let script = script.replace("DIR", &self.0.path().display().to_string());
         let new = self.0.file("new", format!("#!{shell}\n{script}"));
@@ -48,7 +48,7 @@ impl Plugins {
     }
 
     /// A server with them, and with `more` options, once these plugins are loaded.
-    fn serve(&self, loaded: &[&str], more: &[&str]) -> Server {
+    pub(crate) fn serve(&self, loaded: &[&str], more: &[&str]) -> Server {
         let dir = self.dir().display().to_string();
         let mut args = vec!["--id", "r1", "--plugins", &dir];
         args.extend(more);
@@ -57,7 +57,7 @@ impl Plugins {
         server
     }
 
-    fn wait(&self, server: &Server, loaded: &[&str]) {
+    pub(crate) fn wait(&self, server: &Server, loaded: &[&str]) {
         for name in loaded {
             eventually(&format!("{name} is loaded"), || {
                 let now = state(server, name);
@@ -72,23 +72,23 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn told(server: &Server) -> Value {
+pub(crate) fn told(server: &Server) -> Value {
     http(server, "GET /_plugins", &[], "").json()
 }
 
-fn member(server: &Server, name: &str, member: &str) -> Option<Value> {
+pub(crate) fn member(server: &Server, name: &str, member: &str) -> Option<Value> {
     told(server).get(name)?.get(member).cloned()
 }
 
-fn number(server: &Server, name: &str, of: &str) -> i64 {
+pub(crate) fn number(server: &Server, name: &str, of: &str) -> i64 {
     member(server, name, of).and_then(|number| number.as_int()).unwrap_or(-1)
 }
 
-fn state(server: &Server, name: &str) -> Option<String> {
+pub(crate) fn state(server: &Server, name: &str) -> Option<String> {
     member(server, name, "state")?.as_str().map(String::from)
 }
 
-fn call(server: &Server, path: &str, body: &str) -> Answer {
+pub(crate) fn call(server: &Server, path: &str, body: &str) -> Answer {
     http(server, &format!("POST /_rpc?tega_id=me&path={path}"), &[], body)
 }
 
@@ -113,7 +113,7 @@ fn alive(group: &str) -> usize {
     stats.filter(|stat| of_group(stat.clone())).count()
 }
 
-const SYS: &str = r#"
+pub(crate) const SYS: &str = r#"
 # As one written for rpcd: it knows nothing of tega.
 case "$1" in
 list) echo '{ "status": {}, "echo": { "text": "str", "n": 32, "on": true }, "size": {}, "env": {}, "quiet": {} }' ;;
@@ -227,15 +227,14 @@ fn what_a_plugin_says_of_itself_is_listed_and_so_is_what_is_not_used() {
 
 const BAD: &str = r#"
 case "$1" in
-list) echo '{".timeout":2,"sleeps":{},"floods":{},"forks":{},"leaves":{},"three":{},"killed":{},"garbage":{},"grows":{},"deaf":{},"complains":{}}' ;;
+list) echo '{"floods":{},"forks":{},"leaves":{},"three":{},"killed":{},"garbage":{},"grows":{},"deaf":{},"complains":{}}' ;;
 call)
     case "$2" in
-    sleeps) echo $$ > DIR/sleeps; sleep 60 & sleep 60 ;;
     floods) line=0123456789012345678901234567890123456789012345678901234567890123
         line=$line$line$line$line$line$line$line$line
         i=0; while [ $i -lt 200000 ]; do echo $line; i=$((i+1)); done ;;
     forks) echo $$ > DIR/forks; i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done
-        echo all > DIR/forked; wait ;;
+        echo all > DIR/forked; exec head -c 100000000 /dev/zero ;;
     leaves) echo $$ > DIR/leaves; i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done; echo '"left"' ;;
     three) echo first >&2; echo no such device >&2; exit 3 ;;
     killed) kill -9 $$ ;;
@@ -248,29 +247,37 @@ call)
 esac
 "#;
 
+const SLEEPER: &str = r#"
+case "$1" in
+list) echo '{".timeout":1,"sleeps":{}}' ;;
+call) echo $$ > DIR/sleeps; sleep 60 & sleep 60 ;;
+esac
+"#;
+
 /// What becomes of each misbehaviour: the code, and a part of the message.
 const FATES: [(&str, &str, &str); 8] = [
-    ("sleeps", "timeout", "bad call sleeps: killed: still runs after 2 s"),
-    ("floods", "rpc_failed", "killed: printed more than 1048576 bytes"),
-    ("forks", "timeout", "still runs"),
-    ("three", "rpc_failed", "bad call three: exit status: 3: first\nno such device"),
-    ("killed", "rpc_failed", "signal: 9"),
-    ("garbage", "rpc_failed", "it printed no JSON: line 1"),
+    ("sleeper.sleeps", "timeout", "sleeper call sleeps: killed: still runs after 1 s"),
+    ("bad.floods", "rpc_failed", "killed: printed more than 1048576 bytes"),
+    ("bad.forks", "rpc_failed", "killed: printed more than 1048576 bytes"),
+    ("bad.three", "rpc_failed", "bad call three: exit status: 3: first\nno such device"),
+    ("bad.killed", "rpc_failed", "signal: 9"),
+    ("bad.garbage", "rpc_failed", "it printed no JSON: line 1"),
     // dash dies of it, ash says so.
-    ("grows", "rpc_failed", "bad call grows: "),
-    ("complains", "rpc_failed", "killed: wrote more than 65536 bytes to standard error"),
+    ("bad.grows", "rpc_failed", "bad call grows: "),
+    ("bad.complains", "rpc_failed", "killed: wrote more than 65536 bytes to standard error"),
 ];
 
 #[test]
 fn each_limit_ends_a_run_tells_its_caller_and_nobody_else_suffers() {
     let plugins = Plugins::new();
     plugins.put("bad", BAD);
+    plugins.put("sleeper", SLEEPER);
     plugins.put("sys", SYS);
-    let server = plugins.serve(&["bad", "sys"], &[]);
+    let server = plugins.serve(&["bad", "sleeper", "sys"], &["--plugin-memory", "32"]);
     std::thread::scope(|scope| {
         let calls = FATES.map(|fate| {
             let server = &server;
-            (fate, scope.spawn(move || call(server, &format!("operational-r1.rpc.bad.{}", fate.0), "")))
+            (fate, scope.spawn(move || call(server, &format!("operational-r1.rpc.{}", fate.0), "")))
         });
         // Meanwhile the server answers others, and other plugins run.
         let mut others = 0;
@@ -287,7 +294,7 @@ fn each_limit_ends_a_run_tells_its_caller_and_nobody_else_suffers() {
             assert!(told == code && message.contains(part), "{method}: {told} {message}");
         }
     });
-    assert_eq!(number(&server, "bad", "failures"), 8);
+    assert_eq!((number(&server, "bad", "failures"), number(&server, "sleeper", "failures")), (7, 1));
     assert!(member(&server, "bad", "error").unwrap().get("message").is_some());
     assert!(server.said().contains("plugin bad: no such device"), "stderr goes to the log");
     assert_eq!(plugins.traced("forked"), "all\n");
@@ -399,7 +406,8 @@ fn a_thousand_calls_of_fifty_clients_at_once_get_their_own_answers() {
 fn a_plugin_of_a_router_is_called_through_the_global() {
     let plugins = Plugins::new();
     plugins.put("sys", SYS);
-    let global = Server::with(&["--id", "global"]);
+    // It has a plugin of that name too, and each call goes where its leaf is from.
+    let global = Server::with(&["--id", "global", "--plugins", &plugins.dir().display().to_string()]);
     let url = format!("ws://{}", global.address());
     let router = plugins
         .serve(&["sys"], &["--global", &url, "--config", "config-r1", "--operational", "operational-r1"]);
@@ -410,145 +418,19 @@ fn a_plugin_of_a_router_is_called_through_the_global() {
     let answer = call(&global, path, r#"{"kwargs":{"n":1}}"#);
     assert_eq!(answer.text(), r#"{"result":{"n":1}}"#);
     assert_eq!(ok(&global, &["rpc", path, "n=2"], ""), "{\"n\":2}\n");
+    for (from, id) in [(&global, "r1"), (&global, "global"), (&router, "r1"), (&router, "global")] {
+        let path = format!("operational-{id}.rpc.sys.env");
+        eventually("its leaf is seen", || call(from, &path, "").status == 200);
+        assert!(call(from, &path, "").text().contains(&format!("TEGA_ID={id} ")));
+    }
     // What is wrong is told all the way.
     let (code, message) = refused(&call(&global, path, r#"{"args":[1]}"#));
     assert!(code == "bad_request" && message.contains("by name"), "{code} {message}");
-    assert_eq!(number(&router, "sys", "calls"), 2);
+    assert!(number(&router, "sys", "calls") >= 2);
     // A plugin that is gone is gone there too.
     fs::remove_file(plugins.dir().join("sys")).unwrap();
     ok(&router, &["plugins", "--reload"], "");
     eventually("the leaf goes", || http(&global, "GET /operational-r1/rpc/sys/echo", &[], "").status == 404);
-}
-
-const HOOK: &str = r#"
-case "$1" in
-list) echo '{".subscribe":["cfg.dns","cfg.none"]}' ;;
-notify)
-    read -r said
-    echo "$TEGA_REASON $said" >> DIR/heard
-    [ ! -e DIR/broken ] || { echo broken >&2; exit 1; }
-    sleep 1 ;;
-esac
-"#;
-
-#[test]
-fn a_hook_loses_no_update_and_is_tried_again_until_it_succeeds() {
-    let plugins = Plugins::new();
-    plugins.put("hook", HOOK);
-    let mut server = plugins.serve(&["hook"], &[]);
-    let heard = || plugins.traced("heard");
-    let last = |value: &str| {
-        heard().lines().last().is_some_and(|line| line.contains(&format!("\"value\":{value}}}")))
-    };
-    eventually("it's told at the start", || !heard().is_empty());
-    assert_eq!(
-        heard(),
-        "start {\"reason\":\"start\",\"nodes\":[{\"path\":\"cfg.dns\"},{\"path\":\"cfg.none\"}]}\n"
-    );
-    // Changes while it runs.
-    let mut rest = Http::unix(&server);
-    for n in 0..20 {
-        rest.call("PUT /cfg/dns/port", &[], n.to_string().as_bytes()).unwrap();
-    }
-    // What it didn't subscribe is no news, and neither is what it writes itself.
-    rest.call("PUT /cfg/other", &[], b"1").unwrap();
-    eventually("it has seen the last", || last(r#"{"port":19}"#));
-    let count = heard().lines().count();
-    assert!(count < 20, "{count} runs for 20 changes");
-    eventually("it's done", || number(&server, "hook", "running") == 0);
-    ok(&server, &["put", "cfg.dns.own", "1", "--id", "hook"], "");
-    rest.call("PUT /cfg/dns/port", &[], b"20").unwrap();
-    eventually("it has seen it", || last(r#"{"own":1,"port":20}"#));
-    let line = heard().lines().last().unwrap().to_string();
-    assert!(line.starts_with("change {\"reason\":\"change\"") && line.contains("\"version\":22"), "{line}");
-
-    // It fails, and nothing changes any more.
-    fs::write(plugins.trace("broken"), "").unwrap();
-    rest.call("PUT /cfg/dns/port", &[], b"21").unwrap();
-    eventually("it fails", || number(&server, "hook", "failures") >= 2);
-    let error = member(&server, "hook", "error").unwrap();
-    assert!(error.to_string().contains("exit status: 1: broken"), "{error}");
-    fs::remove_file(plugins.trace("broken")).unwrap();
-    fs::remove_file(plugins.trace("heard")).unwrap();
-    eventually("it's tried again", || last(r#"{"own":1,"port":21}"#));
-    assert!(heard().starts_with("retry "), "{}", heard());
-
-    // Killed in mid-run, with a change that it hasn't seen.
-    rest.call("PUT /cfg/dns/port", &[], b"22").unwrap();
-    server.kill();
-    fs::write(plugins.trace("heard"), "").unwrap();
-    server.restart();
-    eventually("it begins with what is there", || {
-        heard().lines().any(|line| line.starts_with("start ") && line.contains("\"port\":22"))
-    });
-}
-
-#[test]
-fn a_flat_hook_gets_lines() {
-    let plugins = Plugins::new();
-    plugins.put(
-        "flat",
-        r#"case $1 in list) echo '{".subscribe":"cfg",".format":"flat"}' ;; notify) cat > DIR/now; mv DIR/now DIR/lines ;; esac"#,
-    );
-    let server = plugins.serve(&["flat"], &[]);
-    ok(&server, &["put", "cfg", r#"{"hosts":{"192.168.1.9":"printer"},"none":{},"list":[1,2]}"#], "");
-    let wanted = "cfg.hosts[\"192.168.1.9\"]=\"printer\"\ncfg.list=[1,2]\ncfg.none={}\n";
-    eventually("it has the lines", || plugins.traced("lines") == wanted);
-    assert_eq!(ok(&server, &["get", "cfg", "--flat"], ""), wanted);
-}
-
-const SLOW: &str = r#"
-case "$1" in
-list) echo '{"slow":{},"METHOD":{}}' ;;
-call)
-    [ "$2" != slow ] || { echo $$ > DIR/began; while [ ! -e DIR/go ]; do sleep 1; done; }
-    echo '"METHOD"' ;;
-esac
-"#;
-
-#[test]
-fn a_reload_takes_in_what_changed_and_drops_no_call() {
-    let plugins = Plugins::new();
-    plugins.put("slow", &SLOW.replace("METHOD", "one"));
-    let server = plugins.serve(&["slow"], &[]);
-    let path = |method| format!("operational-r1.rpc.slow.{method}");
-    std::thread::scope(|scope| {
-        let under_way = scope.spawn(|| call(&server, &path("slow"), ""));
-        eventually("it has begun", || !plugins.traced("began").is_empty());
-        plugins.put("slow", &SLOW.replace("METHOD", "two"));
-        plugins.put("new", SYS);
-        // Before anybody looks, what was listed holds.
-        assert_eq!(http(&server, "GET /operational-r1/rpc/slow/two", &[], "").status, 404);
-        assert_eq!(http(&server, "GET /_reload", &[], "").status, 200);
-        assert_eq!(state(&server, "new").as_deref(), Some("loaded"));
-        assert_eq!(call(&server, &path("two"), "").text(), r#"{"result":"two"}"#);
-        eventually("what it has no more goes", || call(&server, &path("one"), "").status == 404);
-        assert!(!under_way.is_finished());
-        // Gone altogether, it still ends what it began.
-        fs::remove_file(plugins.dir().join("slow")).unwrap();
-        ok(&server, &["plugins", "--reload"], "");
-        eventually("its leaves go", || call(&server, &path("slow"), "").status == 404);
-        assert_eq!(state(&server, "slow").as_deref(), Some("ending"));
-        assert!(!under_way.is_finished());
-        fs::write(plugins.trace("go"), "").unwrap();
-        assert_eq!(under_way.join().unwrap().text(), r#"{"result":"one"}"#, "the program that it began with");
-    });
-    eventually("nothing is left of it", || state(&server, "slow").is_none());
-    let (_, sessions, _) = tega(&server, &["sessions"], "");
-    assert!(sessions.contains("new") && !sessions.contains("slow"), "{sessions}");
-}
-
-#[test]
-fn a_hangup_looks_for_plugins_and_leaves_that_others_removed_come_back() {
-    let plugins = Plugins::new();
-    let mut server = plugins.serve(&[], &[]);
-    assert_eq!(told(&server).to_string(), "{}");
-    plugins.put("sys", SYS);
-    server.process().signal(Signal::HUP);
-    plugins.wait(&server, &["sys"]);
-    eventually("its leaves are there", || call(&server, "operational-r1.rpc.sys.status", "").status == 200);
-    ok(&server, &["put", "operational-r1.rpc", "{}"], "");
-    eventually("they are put again", || call(&server, "operational-r1.rpc.sys.status", "").status == 200);
 }
 
 /// What others feel while plugins behave badly: `cargo test --release --test it plugins::latency -- --ignored --nocapture`.
@@ -557,7 +439,8 @@ fn a_hangup_looks_for_plugins_and_leaves_that_others_removed_come_back() {
 fn latency_for_others_while_plugins_behave_badly() {
     let plugins = Plugins::new();
     plugins.put("bad", BAD);
-    let server = plugins.serve(&["bad"], &[]);
+    plugins.put("sleeper", SLEEPER);
+    let server = plugins.serve(&["bad", "sleeper"], &[]);
     let measure = |what: &str| {
         let mut rest = Http::tcp(&server);
         let mut times: Vec<Duration> = Vec::new();
@@ -579,13 +462,14 @@ fn latency_for_others_while_plugins_behave_badly() {
         );
     };
     measure("alone");
-    for fate in FATES.iter().filter(|fate| ["sleeps", "floods", "forks", "grows"].contains(&fate.0)) {
+    let worst = ["sleeper.sleeps", "bad.floods", "bad.forks", "bad.grows"];
+    for fate in FATES.iter().filter(|fate| worst.contains(&fate.0)) {
         let ended = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     while !ended.load(std::sync::atomic::Ordering::SeqCst) {
-                        call(&server, &format!("operational-r1.rpc.bad.{}", fate.0), "");
+                        call(&server, &format!("operational-r1.rpc.{}", fate.0), "");
                     }
                 });
             }

@@ -13,9 +13,8 @@
 //! the pipes by then counts; nobody waits for children that hold them open.
 //!
 //! **Limits of the process** ([`Guest`]) are set from outside, right after the start, since nothing can be done between fork
-//! and exec without `unsafe`. That leaves a window: for some ten microseconds the program runs without
-//! them, and a child that it forks within them has none for good. A program of ill will could use that; one
-//! that runs away can't, since even a shell takes longer to begin. Memory is limited for each process, not for the group.
+//! and exec without `unsafe`. That leaves a window: until the server has set them the program runs without, and a
+//! child that it forks by then has none for good. Memory is limited for each process, not for the group.
 //!
 //! **What it isn't.** No jail: a program may do what the user may that the server runs as, and one that
 //! leaves its process group (`setsid`) is not killed. A process that the kernel can't kill (it waits for a dead disk)
