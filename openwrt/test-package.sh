@@ -117,7 +117,7 @@ while read -r kind option; do
     [ "$given" = 1 ] || want="$want $given"
     {
         cat tega/files/etc/config/tega
-        printf "\toption global 'ws://g'\n\toption uci '1'\n"
+        printf "\toption global 'ws://g'\n\toption uci '1'\n\tlist plugins '/p'\n"
         printf "\t%s %s '%s'\n" "$kind" "$option" "$given"
     } > "$root/etc/config/tega"
     grep -qE -- "$want( |\$)" <<< "$(command_of)" || fail "the option $option isn't told the server: $(command_of)"
@@ -127,6 +127,10 @@ passed 'every option of the configuration reaches the server'
     > "$root/etc/config/tega"
 hasnt 'without a global server nothing is said of a link' '--private' "$(command_of)"
 hasnt 'and nothing of the bridge where that is off' '--uci' "$(command_of)"
+printf "\toption plugin_memory '64'\n" >> "$root/etc/config/tega"
+hasnt 'nor of plugins without a directory of them' '--plugin' "$(command_of)"
+printf "\tlist plugins '/a'\n\tlist plugins '/b'\n" >> "$root/etc/config/tega"
+has 'several directories of plugins are told, and their memory' '--plugins /a --plugins /b --plugin-memory 64' "$(command_of)"
 cp "$work/config" "$root/etc/config/tega"
 
 config=$(cat "$root/etc/config/tega")

@@ -47,7 +47,7 @@
 //! | [`log`] | records that survive a power cut |
 //! | [`store`] | roots, versions, transactions, ephemeral nodes, watches |
 //! | [`migrate`] | what the original's logs hold |
-//! | [`system`] | clock and memory of this machine |
+//! | [`system`] | clock and memory of this machine, programs on it |
 //!
 //! | server | |
 //! | --- | --- |
@@ -57,6 +57,7 @@
 //! | [`hub`] | who is connected, channels, calls between them |
 //! | [`http`], [`session`] | answers to one request; one WebSocket session |
 //! | [`door`] | sockets, framing, limits, deadlines |
+//! | [`plugin`] | programs that serve calls and hear of changes |
 //! | [`openwrt`] | a router's `/etc/config`: its files, and changes on trial |
 //! | [`daemon`] | assembly, ordered stop |
 //!
@@ -90,6 +91,7 @@ pub mod http;
 pub mod hub;
 pub mod link;
 pub mod message;
+pub mod plugin;
 pub mod read;
 pub mod session;
 pub mod token;

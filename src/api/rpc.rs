@@ -42,6 +42,6 @@ pub enum RpcError {
         /// What the owner said.
         message: String,
     },
-    /// What the server that the owner is connected to said, or the link to it.
+    /// What the server that the owner is connected to said, or the link to it, or a plugin of this server.
     Remote(Box<Refusal>),
 }

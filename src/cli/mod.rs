@@ -41,6 +41,7 @@ mod migrate;
 mod original;
 pub mod parse;
 mod past;
+mod plugins;
 mod remote;
 mod serve;
 mod show;
@@ -106,6 +107,7 @@ fn verb(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
         Verb::Diff => past::diff(typed, out),
         Verb::Roots => admin::roots(typed, out),
         Verb::Sessions => admin::sessions(typed, out),
+        Verb::Plugins => plugins::plugins(typed, out),
         Verb::Fleet => fleet::fleet(typed, out),
         Verb::Home => fleet::home(typed, out),
         Verb::Status => admin::status(typed, out),

@@ -14,6 +14,7 @@ use crate::commit::{MAX_TEGA_ID, TegaId};
 use crate::daemon::{self, Ended, Listen, Options, logger};
 use crate::link;
 use crate::path::Key;
+use crate::plugin;
 use crate::store::{self, Durability, Private, Role};
 use crate::token::Tokens;
 
@@ -24,7 +25,6 @@ pub(super) const RESTART: u8 = 75;
 pub(super) fn serve(typed: &Typed, out: &mut Out) -> Result<u8, Fault> {
     let options = options(typed, openwrt())?;
     logger::install(level(typed.last(Flag::LogLevel).unwrap_or("info"))?);
-    plugins(typed)?;
     let mut announced = Ok(());
     let ended = daemon::run(options, |server| announced = announce(server, out));
     // A server whose standard output nobody reads serves all the same.
@@ -106,6 +106,7 @@ fn options(typed: &Typed, openwrt: bool) -> Result<Options, Fault> {
         insecure: typed.has(Flag::Insecure),
         tokens: tokens(typed)?,
         uci: super::bridge::options(typed)?,
+        plugins: plugins(typed)?,
         supervised: typed.has(Flag::Supervised),
         threads: match typed.number(Flag::Threads)?.unwrap_or(1) {
             threads @ 1..=64 => threads,
@@ -260,21 +261,23 @@ fn id_of_host(name: &str) -> String {
     if id.is_empty() { "localhost".into() } else { id }
 }
 
-/// Plugins aren't there yet. A directory of the original's Python plugins, which an existing start script names, is
-/// passed over with a warning, so that the script works.
-fn plugins(typed: &Typed) -> Result<(), Fault> {
-    for dir in typed.all(Flag::Plugins) {
-        let entries =
-            std::fs::read_dir(dir).map_err(|error| Fault::error(format!("--plugins {dir}: {error}")))?;
-        let python = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|ext| ext == "py");
-        if !entries.filter_map(Result::ok).any(|entry| python(&entry)) {
-            return Err(Fault::usage(format!("--plugins {dir}: plugins aren't built into this version yet")));
-        }
-        note(&format!(
-            "--plugins {dir}: these are Python plugins of the original, which can't run here; going on without"
-        ));
+/// The plugins that the options mean. A directory that isn't there keeps no server from starting: it's told in the log and
+/// in `/_plugins`, and may be there at the next reload.
+fn plugins(typed: &Typed) -> Result<Option<plugin::Options>, Fault> {
+    let dirs: Vec<PathBuf> = typed.all(Flag::Plugins).map(PathBuf::from).collect();
+    let memory_mib = typed.number(Flag::PluginMemory)?;
+    if dirs.is_empty() {
+        return match memory_mib {
+            Some(_) => Err(Fault::usage("--plugin-memory goes with --plugins")),
+            None => Ok(None),
+        };
     }
-    Ok(())
+    let memory_mib = memory_mib.unwrap_or(plugin::MEMORY_MIB);
+    let (least, most) = plugin::MEMORY_RANGE.into_inner();
+    if !plugin::MEMORY_RANGE.contains(&memory_mib) {
+        return Err(Fault::usage(format!("--plugin-memory: {least} to {most} MiB wanted")));
+    }
+    Ok(Some(plugin::Options { dirs, memory_mib }))
 }
 
 #[cfg(test)]
@@ -333,6 +336,17 @@ mod tests {
             assert!(said.contains(why), "{line}: {said}");
         }
         assert!(global(&typed("--global ws://g"), &TegaId::new("OpenWrt").unwrap()).is_err());
+    }
+
+    #[test]
+    fn plugins_have_directories_and_a_limit_of_memory() {
+        let of = |line: &str| plugins(&typed(line)).map_err(|fault| fault.message);
+        assert!(of("").unwrap().is_none());
+        let some = of("--plugins a --plugins b").unwrap().unwrap();
+        assert_eq!((some.dirs.len(), some.memory_mib), (2, plugin::MEMORY_MIB));
+        assert_eq!(of("--plugins a --plugin-memory 64").unwrap().unwrap().memory_mib, 64);
+        assert!(of("--plugin-memory 64").unwrap_err().contains("--plugins"));
+        assert!(of("--plugins a --plugin-memory 3").unwrap_err().contains("MiB"));
     }
 
     #[test]

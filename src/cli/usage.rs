@@ -100,7 +100,7 @@ mod tests {
     fn the_help_of_a_verb_lists_what_it_takes_and_hides_what_is_not_built() {
         let text = of_verb(verb_named("serve").unwrap());
         assert!(text.starts_with("usage: tega serve [OPTION…]\n"), "{text}");
-        assert!(text.contains("--durability [ROOT=]MODE") && !text.contains("--plugins"), "{text}");
+        assert!(text.contains("--durability [ROOT=]MODE") && text.contains("--plugins DIR"), "{text}");
         let text = of_verb(verb_named("watch").unwrap());
         assert!(text.contains("-n, --count COUNT"), "{text}");
     }

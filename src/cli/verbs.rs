@@ -53,6 +53,15 @@ pub const VERBS: &[VerbRow] = &[
     verb(Verb::Roots, "roots", "", (0, 0), "the roots and their versions", TABLE, ""),
     verb(Verb::Sessions, "sessions", "", (0, 0), "who is connected", TABLE, ""),
     verb(
+        Verb::Plugins,
+        "plugins",
+        "",
+        (0, 0),
+        "the server's plugins: how often they ran, how long, and what failed",
+        PLUGINS,
+        PLUGINS_MORE,
+    ),
+    verb(
         Verb::Fleet,
         "fleet",
         "[TEGA_ID]",
@@ -145,6 +154,7 @@ const SERVE: &[Flag] = &[
     Flag::Supervised,
     Flag::Threads,
     Flag::Plugins,
+    Flag::PluginMemory,
     Flag::Global,
     Flag::Config,
     Flag::Operational,
@@ -165,7 +175,8 @@ const SERVE: &[Flag] = &[
 const SERVE_MORE: &str = "On a PC it listens on 127.0.0.1:8739 and [::1]:8739, on OpenWrt on the local socket alone.\n\
 The local socket is DIR/tega.sock with --data DIR, else /var/run/tega.sock for root and\n\
 $XDG_RUNTIME_DIR/tega.sock for others.\n\
-With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again.";
+With a token file, of --tokens or DIR/tokens, everybody over TCP must show a token; SIGHUP reads it again,\n\
+and looks for plugins again.";
 const UCI: &[Flag] = &[
     Flag::Json,
     Flag::Secrets,
@@ -271,6 +282,10 @@ const TABLE: &[Flag] = &[Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag:
 const DIFF: &[Flag] = &[Flag::Json, Flag::Secrets, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const DIFF_MORE: &str =
     "Keys and passwords of routers, which are options below ROOT.uci, are shown as *** without --secrets.";
+const PLUGINS: &[Flag] =
+    &[Flag::Reload, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
+const PLUGINS_MORE: &str = "With --reload the server looks at its plugin directories first: what is new or changed is taken in, what is gone is\n\
+let go; calls that run end as the program that they began with. --json has the methods with samples of their arguments.";
 const STATUS: &[Flag] =
     &[Flag::Flash, Flag::FlashSize, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const STATUS_MORE: &str = "With --flash: what the server has written to its disk since it started, by cause, and what that costs the\n\

@@ -7,11 +7,11 @@
 //! **Start.** Everything that can fail fails before the first client is served, with one line that says what to do
 //! ([`StartError`]): the socket, the addresses, the data directory, the log. Nothing is left behind by a failed start.
 //!
-//! **Stop.** SIGTERM and SIGINT stop accepting, end the sessions, then close the store, which makes durable all that
+//! **Stop.** SIGTERM and SIGINT end the plugins, stop accepting, end the sessions, then close the store, which makes durable all that
 //! was acknowledged. Clients that don't let go are cut off: the whole takes less than a second, plus one fsync.
 //!
 //! **Reload.** SIGHUP reads the token file again ([`Server::reload`]): sessions and streams whose token is gone or changed
-//! end. A file that can't be used changes nothing, and the log says why.
+//! end. A file that can't be used changes nothing, and the log says why. It looks for plugins again, too.
 //!
 //! **Failure while it runs.** A disk that failed makes the store read-only for good (see `store`). Reads go on; with
 //! [`Options::supervised`] the process ends with its own code instead, so that a supervisor starts it again and
@@ -37,6 +37,7 @@ use crate::door;
 use crate::hub::Hub;
 use crate::link;
 use crate::openwrt::bridge::{self, Bridge};
+use crate::plugin::{self, Plugins};
 use crate::store::{self, Store};
 use crate::token::{Reloaded, Tokens};
 use listen::LocalSocket;
@@ -77,6 +78,8 @@ pub struct Options {
     pub tokens: Tokens,
     /// The bridge to `/etc/config`.
     pub uci: Option<bridge::Options>,
+    /// Programs that serve calls and hear of changes.
+    pub plugins: Option<plugin::Options>,
     /// End when the disk failed, instead of serving reads.
     pub supervised: bool,
     /// Threads for the network, from 1.
@@ -124,6 +127,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     /// The bridge to `/etc/config`.
     uci: Option<Bridge>,
+    plugins: Option<Plugins>,
     disk_failed: Arc<AtomicBool>,
 }
 
@@ -162,6 +166,11 @@ impl Server {
             None => None,
         };
         let uci = uci.transpose().map_err(StartError::new)?;
+        let socket = options.socket.as_deref();
+        let plugins = options
+            .plugins
+            .map(|plugins| Plugins::start(&options.id, plugins, socket, store.clone(), hub.clone()));
+        let plugins = plugins.transpose().map_err(StartError::new)?;
         let links = link::Links::new(options.id, hub.clone(), store.clone(), global.as_ref(), grace);
         let (listener, socket) = local.unzip();
         let disk_failed = Arc::new(AtomicBool::new(false));
@@ -174,6 +183,7 @@ impl Server {
             links,
             global,
             uci: uci.as_ref().map(Bridge::asker),
+            plugins: plugins.as_ref().map(Plugins::asker),
             tokens: options.tokens.clone(),
             on_disk_failure: Box::new(move || {
                 flag.store(true, Ordering::SeqCst);
@@ -182,7 +192,19 @@ impl Server {
         };
         let net::Net { stopper, threads, ended } = net::start(service, options.threads.max(1))?;
         let (running, tokens) = (Some(stopper), options.tokens);
-        Ok(Server { addresses, socket, store, hub, tokens, running, ended, threads, uci, disk_failed })
+        Ok(Server {
+            addresses,
+            socket,
+            store,
+            hub,
+            tokens,
+            running,
+            ended,
+            threads,
+            uci,
+            plugins,
+            disk_failed,
+        })
     }
 
     /// The TCP addresses that it listens on, with their real ports.
@@ -205,8 +227,11 @@ impl Server {
         &self.hub
     }
 
-    /// Reads the token file again.
+    /// Reads the token file again, and looks for plugins again.
     pub fn reload(&self) {
+        if let Some(plugins) = &self.plugins {
+            plugins.asker().reload(|| log::info!("plugins are looked for again"));
+        }
         match self.tokens.reload() {
             Ok(Reloaded { tokens: Some(tokens), revoked }) => {
                 log::info!("{tokens} tokens read again; {revoked} of before are gone or changed");
@@ -229,6 +254,8 @@ impl Server {
     }
 
     fn shut(&mut self) {
+        // First of all, while their callers are there to be told.
+        self.plugins = None;
         if self.running.take().is_none() {
             return;
         }

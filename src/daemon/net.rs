@@ -13,10 +13,11 @@ use smol::channel::{Receiver, bounded};
 
 use super::StartError;
 use crate::door::{self, Door, Limits, Listener, Purpose, Serving, Stop, Tega, Upgraded};
-use crate::http::{Context, UciAsk, UciDone};
+use crate::http::{self, Context, UciAsk, UciDone};
 use crate::hub::{End, Hub};
 use crate::link::{self, Links};
 use crate::openwrt::bridge::{Ask, Asker};
+use crate::plugin;
 use crate::session::{self, Counted};
 use crate::store::{Health, Store};
 use crate::system::Budget;
@@ -34,6 +35,8 @@ pub(super) struct Service {
     pub(super) global: Option<link::Options>,
     /// Asks the bridge to `/etc/config`.
     pub(super) uci: Option<Asker>,
+    /// Asks about the plugins.
+    pub(super) plugins: Option<plugin::Asker>,
     pub(super) on_disk_failure: Box<dyn Fn() + Send>,
 }
 
@@ -54,7 +57,7 @@ const STOP_TIME: Duration = Duration::from_millis(250);
 
 /// Starts the threads: the first drives the door, all run connections.
 pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError> {
-    let Service { tcp, local, store, hub, tokens, links, global, uci, on_disk_failure } = service;
+    let Service { tcp, local, store, hub, tokens, links, global, uci, plugins, on_disk_failure } = service;
     let lost = |error: std::io::Error| StartError::new(format!("can't watch a listener: {error}"));
     let tcp = tcp.into_iter().map(Listener::tcp);
     let local = local.into_iter().map(Listener::unix);
@@ -67,6 +70,13 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     let mut context = Context::new(store.clone(), hub.clone());
     context.uci =
         uci.map(|asker| -> crate::http::Uci { Arc::new(move |ask, done| bridge(&asker, ask, done)) });
+    context.plugins = plugins.map(|asker| {
+        let asked = asker.clone();
+        http::Plugins {
+            told: Arc::new(move || asked.told()),
+            reload: Arc::new(move |done| asker.reload(done)),
+        }
+    });
     let main = serve(executor.clone(), (door, listeners), context, (links, global), stop.clone());
     let mut handles = Vec::new();
     let first = (executor.clone(), alive.clone());

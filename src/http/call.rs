@@ -75,7 +75,10 @@ pub(super) fn handle(
             let opened = request.opened;
             uci(context, request, UciAsk { verb, packages, secrets: false, by, opened }, done);
         }
-        Route::Reload => done(Reply::empty(200)),
+        Route::Reload => match &context.plugins {
+            Some(plugins) => (plugins.reload)(Box::new(move || done(Reply::empty(200)))),
+            None => done(Reply::empty(200)),
+        },
         Route::PubSub | Route::Link => {
             let message = "this is a WebSocket; send Upgrade: websocket with Sec-WebSocket-Version: 13";
             let refusal = Refusal::new("upgrade_required", message);

@@ -83,7 +83,7 @@ pub(super) fn handle(
                 .map(|(channel, s)| list([Value::from(channel), scope(s)])),
         ),
         Route::Forwarders => list(hub.forwarders().iter().map(id)),
-        Route::Plugins => Value::empty_object(),
+        Route::Plugins => context.plugins.as_ref().map_or(Value::empty_object(), |plugins| (plugins.told)()),
         Route::Edges { root, old } => return edges(context, access, root, old, done),
         Route::Sessions => return with_links(context, sessions, done),
         Route::Status if !access.is_admin() => status::least(context, access),

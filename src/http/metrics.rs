@@ -42,6 +42,7 @@ pub(super) fn metrics(context: &Context) -> Reply {
     store(context, &mut page);
     hub(context, &mut page);
     door(context, &mut page);
+    plugins(context, &mut page);
     requests(context, &mut page);
     links(&context.hub.link_infos(), &mut page);
     Reply::json(page.0).typed(CONTENT_TYPE).with("Cache-Control", "no-store")
@@ -183,6 +184,30 @@ fn door(context: &Context, page: &mut Page) {
     }
 }
 
+/// What each plugin tells of itself, by the names that it has in `/_plugins`; at most as many as there can be.
+const PLUGIN: [(&str, Family); 6] = [
+    ("running", ("plugin_running", "gauge", "Runs of a plugin.")),
+    ("waiting", ("plugin_waiting", "gauge", "Calls that wait for a plugin.")),
+    ("calls", ("plugin_calls_total", "counter", "Calls of a plugin that were run.")),
+    ("notifies", ("plugin_notifies_total", "counter", "Notifications of a plugin that were run.")),
+    ("failures", ("plugin_failures_total", "counter", "Runs of a plugin that failed.")),
+    ("busy", ("plugin_busy_total", "counter", "Calls that a plugin was too busy for.")),
+];
+
+fn plugins(context: &Context, page: &mut Page) {
+    let Some(plugins) = &context.plugins else { return };
+    let told = (plugins.told)();
+    let loaded = told.as_object().map_or(&[][..], |object| object.members());
+    for (name, family) in PLUGIN {
+        page.family(family);
+        for (plugin, it) in loaded {
+            if let Some(number) = it.get(name).and_then(Value::as_int) {
+                page.sample(family.0, &[("plugin", plugin)], number);
+            }
+        }
+    }
+}
+
 fn requests(context: &Context, page: &mut Page) {
     page.family(("http_requests_total", "counter", "Answered requests, by the first digit of their status."));
     for (digit, count) in context.answered.iter().enumerate().skip(1) {
@@ -301,6 +326,11 @@ mod tests {
         let hub = Hub::new(TegaId::new("own").unwrap(), store.clone());
         let mut context = Context::new(store, hub);
         context.door = Some(Arc::new(|| Value::parse(r#"{"accepted":7,"connections":2,"x":"y"}"#).unwrap()));
+        let told = r#"{"x":{"state":"refused"},"y":{"calls":5,"running":1}}"#;
+        context.plugins = Some(crate::http::Plugins {
+            told: Arc::new(move || Value::parse(told).unwrap()),
+            reload: Arc::new(|done| done()),
+        });
         context.answered[4].store(3, Ordering::Relaxed);
         let reply = metrics(&context);
         assert_eq!(reply.header("Content-Type"), Some(CONTENT_TYPE));
@@ -312,6 +342,7 @@ mod tests {
             ("tega_http_requests_total{status=\"4xx\"}", 3.0),
             ("tega_root_version{root=\"a\\\"b\\\\c\\nd\"}", 0.0),
             ("tega_links_up", 0.0),
+            ("tega_plugin_calls_total{plugin=\"y\"}", 5.0),
         ] {
             assert_eq!(samples.get(series), Some(&value), "{series} in\n{}", reply.body);
         }

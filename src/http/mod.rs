@@ -128,6 +128,18 @@ pub type Uci = Arc<dyn Fn(UciAsk, UciDone) + Send + Sync>;
 /// What is called with the bridge's answer.
 pub type UciDone = Box<dyn FnOnce(Result<Value, Refusal>) + Send>;
 
+/// The plugins of a server.
+#[derive(Clone)]
+pub struct Plugins {
+    /// How they are, by name.
+    pub told: Probe,
+    /// Looks for them again, and calls back once that is done.
+    pub reload: Reload,
+}
+
+/// Does something that takes a while, and calls back once, from any thread.
+pub type Reload = Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+
 /// What is asked of the bridge.
 #[derive(Clone, Debug)]
 pub struct UciAsk {
@@ -156,6 +168,8 @@ pub struct Context {
     pub door: Option<Probe>,
     /// The bridge to `/etc/config`, where there's one.
     pub uci: Option<Uci>,
+    /// The plugins, where there are directories for them.
+    pub plugins: Option<Plugins>,
     /// When the server started, for the uptime.
     pub started: Instant,
     /// Answers so far, by the first digit of their status. They may wrap, which a reader takes for a restart.
@@ -172,6 +186,7 @@ impl Context {
             heavy,
             door: None,
             uci: None,
+            plugins: None,
             started: Instant::now(),
             answered: Arc::default(),
         }

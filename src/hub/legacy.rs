@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Channel, Frame, Hub, RemoteDone, Scope};
+use super::{Asked, Channel, Hub, RemoteDone, Scope};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
-use crate::message;
 use crate::path::{Key, Path};
 use crate::store::SessionId;
 use crate::value::Value;
@@ -27,12 +26,9 @@ impl Hub {
         let done = Box::new(move |outcome: Result<Value, _>| done(outcome.map_err(Refusal::from)));
         let begun = self.state().begin_call_at(session, path, time, done);
         match begun {
-            Ok((seq, outbox)) => {
-                let mut frame = String::new();
-                let body = arguments.to_string();
-                message::request(&mut frame, seq, message::Kind::Rpc, Some(caller), Some(path), &body);
-                // As for every call: one that is lagging answers by leaving.
-                outbox.push(Frame::Own(frame));
+            Ok((seq, mouth)) => {
+                let caller = Some(caller);
+                self.hand(mouth, Asked { seq, caller, path, arguments, time });
             }
             Err((error, done)) => done(Err(error)),
         }

@@ -8,6 +8,7 @@
 //! - **Calls.** An RPC is a leaf of the form `%OWNER.FUNC` or `%OWNER.FUNC(args…)`. A call of its path goes as a REQUEST
 //!   to the newest session of OWNER, by tega ID and never by channel, and the RESPONSE with its seq ends it. The Go
 //!   driver answers `{"result": X}` where others answer `X`: exactly that form is unwrapped.
+//!   A [`Resident`] serves calls within this process, and nobody takes its tega ID's calls from it.
 //! - **Ephemeral nodes** belong to a session; the store keeps them, and the hub tells it when a session begins and ends.
 //!
 //! - **Links.** What belongs to another server goes there by a [`Remote`]: a write to the home of its roots
@@ -32,8 +33,10 @@ mod calls;
 mod fanout;
 mod legacy;
 mod links;
+mod open;
 mod outbox;
 mod remote;
+mod resident;
 #[cfg(test)]
 mod route_tests;
 mod routes;
@@ -61,9 +64,11 @@ pub use calls::Caller;
 pub(crate) use fanout::Fanout;
 use links::Links;
 pub use links::{GlobalInfo, Moment};
+use open::{Done, Mouth};
 pub use outbox::{End, Frame, Outbox, Taken};
 pub use remote::{Done as RemoteDone, LinkInfo, LinkedRoot, Remote};
-use state::{Done, Entry, State, Sub};
+pub use resident::{Asked, Resident};
+use state::{Entry, State, Sub};
 
 /// Who is connected: a handle, cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -209,14 +214,18 @@ impl Hub {
 
     /// A session begins. The number that it gets is larger than every earlier one's.
     pub fn join(&self, who: Joining, outbox: Arc<Outbox>) -> Result<SessionId, Refusal> {
+        self.enter(Entry::new(who, outbox))
+    }
+
+    fn enter(&self, entry: Entry) -> Result<SessionId, Refusal> {
         if self.state().is_full() {
             return Err(Refusal::new(
                 "too_many",
                 "the server has as many sessions as it takes; try again later",
             ));
         }
-        let session = self.shared.store.begin_session(who.tega_id.clone());
-        self.state().join(session, Entry::new(who, outbox));
+        let session = self.shared.store.begin_session(entry.tega_id().clone());
+        self.state().join(session, entry);
         self.tell_sessions();
         Ok(session)
     }
@@ -271,7 +280,7 @@ impl Hub {
         }
     }
 
-    /// Sends the call to the newest session of its owner.
+    /// Sends the call to the newest session of its owner, or hands it to the resident of this tega ID.
     fn call_owner(
         &self,
         owner: &TegaId,
@@ -283,15 +292,27 @@ impl Hub {
     ) {
         let begun = self.state().begin_call(owner, path, time, done);
         match begun {
-            Ok((seq, outbox)) => {
+            Ok((seq, mouth)) => self.hand(mouth, Asked { seq, caller, path, arguments, time }),
+            Err((error, done)) => done(Err(error)),
+        }
+    }
+
+    /// Gives a call to whom it's for.
+    fn hand(&self, mouth: Mouth, call: Asked<'_>) {
+        match mouth {
+            Mouth::Resident(session, resident) => {
+                if let Err(refusal) = resident.call(call) {
+                    self.settle(session, call.seq, Err(refusal));
+                }
+            }
+            Mouth::Outbox(outbox) => {
                 let mut frame = String::new();
-                let caller = caller.unwrap_or(self.own_id());
-                let body = arguments.to_string();
-                message::request(&mut frame, seq, message::Kind::Rpc, Some(caller), Some(path), &body);
+                let caller = call.caller.unwrap_or(self.own_id());
+                let (kind, body) = (message::Kind::Rpc, call.arguments.to_string());
+                message::request(&mut frame, call.seq, kind, Some(caller), Some(call.path), &body);
                 // A refusal means that the owner is being ended as lagging; leaving, it answers for this call too.
                 outbox.push(Frame::Own(frame));
             }
-            Err((error, done)) => done(Err(error)),
         }
     }
 

@@ -7,16 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Dialect, HubStatus, Joining, Limits, Outbox, RpcError, Scope, SessionInfo, unwrapped};
+use super::open::{Call, Done, Mouth};
+use super::{Dialect, HubStatus, Joining, Limits, Outbox, Resident, RpcError, Scope, SessionInfo};
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::path::Path;
 use crate::store::{Channel, SessionId};
 use crate::token::Access;
 use crate::tree::ChannelPattern;
-use crate::value::Value;
-
-pub(super) type Done = Box<dyn FnOnce(Result<Value, RpcError>) + Send>;
 
 /// Channels of the scope `global` whose first subscriber may have come, or whose last may have gone.
 pub(super) type Globals = Vec<(String, bool)>;
@@ -48,11 +46,22 @@ pub(super) struct Entry {
     subs: Vec<Sub>,
     waiting: usize,
     rpcs: usize,
+    /// Who serves its calls, where that is no client.
+    resident: Option<Arc<dyn Resident>>,
 }
 
 impl Entry {
     pub(super) fn new(who: Joining, outbox: Arc<Outbox>) -> Entry {
-        Entry { who, outbox, since: Duration::ZERO, subs: Vec::new(), waiting: 0, rpcs: 0 }
+        Entry { who, outbox, since: Duration::ZERO, subs: Vec::new(), waiting: 0, rpcs: 0, resident: None }
+    }
+
+    pub(super) fn resident(mut self, resident: Arc<dyn Resident>) -> Entry {
+        self.resident = Some(resident);
+        self
+    }
+
+    pub(super) fn tega_id(&self) -> &TegaId {
+        &self.who.tega_id
     }
 
     fn may_be_server(&self) -> bool {
@@ -103,37 +112,6 @@ impl Sub {
 
     fn is(&self, text: &str, regex: bool) -> bool {
         self.regex.is_some() == regex && *self.text == *text
-    }
-}
-
-/// A call that waits for its answer.
-pub(super) struct Call {
-    owner: SessionId,
-    owner_id: TegaId,
-    path: Path,
-    deadline: Duration,
-    done: Done,
-}
-
-impl Call {
-    pub(super) fn gone(self) {
-        (self.done)(Err(RpcError::Gone { path: self.path, owner: self.owner_id.to_string() }));
-    }
-
-    pub(super) fn overdue(self) {
-        (self.done)(Err(RpcError::Timeout { path: self.path, owner: self.owner_id.to_string() }));
-    }
-
-    /// Only an error of our own form is one: what a driver returns may well have a member `error`.
-    pub(super) fn answered(self, body: Value) {
-        let refusal = match body.as_object() {
-            Some(object) if object.members().len() == 1 => Refusal::from_json(&body),
-            _ => None,
-        };
-        (self.done)(match refusal {
-            Some(refusal) => Err(RpcError::Failed { path: self.path, message: refusal.message }),
-            None => Ok(unwrapped(body)),
-        });
     }
 }
 
@@ -342,6 +320,13 @@ impl State {
         self.by_id.get(tega_id)?.last().copied()
     }
 
+    /// The session that calls to a tega ID go to: its newest resident, else its newest session.
+    fn serving(&self, tega_id: &TegaId) -> Option<SessionId> {
+        let sessions = self.by_id.get(tega_id)?;
+        let is_resident = |id: &&SessionId| self.sessions.get(*id).is_some_and(|e| e.resident.is_some());
+        sessions.iter().rev().find(is_resident).or(sessions.last()).copied()
+    }
+
     /// Gives the call a seq and returns where its REQUEST goes; or gives `done` back, for it runs without the lock.
     pub(super) fn begin_call(
         &mut self,
@@ -349,8 +334,8 @@ impl State {
         path: &Path,
         time: Duration,
         done: Done,
-    ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
-        match self.newest(owner_id) {
+    ) -> Result<(u32, Mouth), (RpcError, Done)> {
+        match self.serving(owner_id) {
             Some(owner) => self.begin_call_at(owner, path, time, done),
             None => Err((RpcError::NoOwner { path: path.clone(), owner: owner_id.to_string() }, done)),
         }
@@ -363,7 +348,7 @@ impl State {
         path: &Path,
         time: Duration,
         done: Done,
-    ) -> Result<(u32, Arc<Outbox>), (RpcError, Done)> {
+    ) -> Result<(u32, Mouth), (RpcError, Done)> {
         let Some(entry) = self.sessions.get_mut(&owner) else {
             return Err((RpcError::NoOwner { path: path.clone(), owner: "nobody".into() }, done));
         };
@@ -383,11 +368,14 @@ impl State {
         self.last_seq = seq;
         entry.waiting += 1;
         entry.rpcs += 1;
-        let outbox = entry.outbox.clone();
+        let mouth = match &entry.resident {
+            Some(resident) => Mouth::Resident(owner, resident.clone()),
+            None => Mouth::Outbox(entry.outbox.clone()),
+        };
         let deadline = self.clock + time.min(self.limits.call_time);
         let call = Call { owner, owner_id, path: path.clone(), deadline, done };
         self.calls.insert(seq, call);
-        Ok((seq, outbox))
+        Ok((seq, mouth))
     }
 
     /// Takes out the call that this session was asked to answer under this seq.

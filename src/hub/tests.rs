@@ -176,7 +176,7 @@ fn a_call_ends_after_its_time_or_at_once_when_its_owner_leaves() {
     assert_eq!(world.state.tick(Duration::from_secs(2)).len(), 1);
 }
 
-use state::Call;
+use open::Call;
 
 #[test]
 fn calls_are_bounded_overall_and_for_each_owner() {

@@ -3,9 +3,12 @@
 //! The clock and the numbers of `/proc`, read in one place. Where a system doesn't tell (`/proc` is Linux's), there's
 //! `None`, and the caller goes on without.
 //!
+//! And it runs programs: [`program`].
+//!
 //! The clock is information for people only: a router boots in 1970, so nothing is ever ordered or judged by it.
 
 mod memory;
+pub mod program;
 
 pub use memory::{Budget, LEAST, memory};
 

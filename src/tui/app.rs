@@ -472,7 +472,7 @@ impl App {
                 self.status_reply(outcome);
                 self.fleet_told();
             }
-            Purpose::Sessions | Purpose::Channels => self.sessions_reply(purpose, outcome),
+            Purpose::Sessions | Purpose::Channels | Purpose::Plugins => self.sessions_reply(purpose, outcome),
             Purpose::Call(..) | Purpose::Functions(_) | Purpose::Signature(_) => {
                 self.form_reply(purpose, outcome)
             }

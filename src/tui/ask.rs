@@ -41,6 +41,8 @@ pub enum Purpose {
     Sessions,
     /// The channels, and who listens.
     Channels,
+    /// The server's plugins.
+    Plugins,
     /// Whether a node may be changed, and its value: before it's edited.
     MayEdit(Path, Why),
     /// The whole value of a node that is about to be changed.

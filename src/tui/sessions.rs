@@ -1,4 +1,5 @@
-//! Who is connected, here and at the other ends of links, and who listens to which channels: one table with headings.
+//! Who is connected, here and at the other ends of links, who listens to which channels, and how the server's plugins are:
+//! one table with headings.
 //!
 //! A global server tells of thousands, so that the answers are kept as they came: a line is made when it's shown.
 
@@ -36,10 +37,15 @@ enum Part {
     /// Sessions at the other ends of links.
     There,
     Channels,
+    Plugins,
 }
 
+/// Of a plugin's cells those that are shown, in their order.
+const OF_PLUGIN: [usize; 8] = [0, 1, 2, 3, 4, 8, 9, 11];
+
 impl Part {
-    const ALL: [Part; 4] = [Part::Here, Part::Links, Part::There, Part::Channels];
+    /// In the order in which they are shown.
+    const ALL: [Part; 5] = [Part::Here, Part::Plugins, Part::Links, Part::There, Part::Channels];
 
     fn title(self) -> &'static str {
         match self {
@@ -47,6 +53,7 @@ impl Part {
             Part::Links => "Links",
             Part::There => "Sessions behind links",
             Part::Channels => "Channels",
+            Part::Plugins => "Plugins",
         }
     }
 
@@ -67,6 +74,16 @@ impl Part {
             Part::Links => &[("ID", 0), ("STATE", 6), ("SINCE", 6), ("ADDRESS", 21), ("SESSIONS", 8)],
             Part::There => &[("ID", 0), ("BEHIND", 0)],
             Part::Channels => &[("CHANNEL", 0), ("HEARD BY", 200)],
+            Part::Plugins => &[
+                ("NAME", 0),
+                ("STATE", 7),
+                ("CALLS", 6),
+                ("NOTIFIED", 8),
+                ("FAILED", 6),
+                ("MEAN", 7),
+                ("MAX", 7),
+                ("WHAT", 200),
+            ],
         }
     }
 }
@@ -83,14 +100,15 @@ enum Row {
 /// What is shown.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    /// Both answers.
+    /// The answers.
     sessions: Option<Value>,
     channels: Option<Value>,
+    plugins: Option<Value>,
     failed: Option<String>,
     /// Which of the sessions belong to the first three parts.
     of: [Vec<usize>; 3],
     /// The longest name of each part.
-    names: [usize; 4],
+    names: [usize; 5],
     pub(super) poll: Poll,
     list: List,
 }
@@ -104,15 +122,23 @@ impl Sessions {
         self.channels.as_ref().and_then(Value::as_object).map_or(&[][..], Object::members)
     }
 
+    fn plugins(&self) -> &[(Key, Value)] {
+        self.plugins.as_ref().and_then(Value::as_object).map_or(&[][..], Object::members)
+    }
+
     fn len(&self, part: Part) -> usize {
-        self.of.get(part as usize).map_or_else(|| self.heard().len(), Vec::len)
+        match part {
+            Part::Channels => self.heard().len(),
+            Part::Plugins => self.plugins().len(),
+            part => self.of.get(part as usize).map_or(0, Vec::len),
+        }
     }
 
     /// Lines of a part: its title, and where there's anything in it a heading and that, and an empty line.
     fn height(&self, part: Part) -> usize {
         match (self.len(part), part) {
-            // On a server without links nothing is to be said of them.
-            (0, Part::Links | Part::There) => 0,
+            // On a server without links or plugins nothing is to be said of them.
+            (0, Part::Links | Part::There | Part::Plugins) => 0,
             (0, _) => 2,
             (len, _) => len + 3,
         }
@@ -149,6 +175,11 @@ impl Sessions {
             let ids = ids.as_list().map_or(&[][..], |list| list.items());
             let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
             return vec![channel.to_string(), ids.join(" ")];
+        }
+        if part == Part::Plugins {
+            let Some((name, plugin)) = self.plugins().get(at) else { return Vec::new() };
+            let cells = words::plugins::cells(name, plugin);
+            return OF_PLUGIN.iter().filter_map(|at| cells.get(*at).cloned()).collect();
         }
         let Some(session) = self.session(part, at) else { return Vec::new() };
         let field = |name| session.get(name).map_or("-".into(), words::short);
@@ -191,7 +222,8 @@ impl Sessions {
         let longest = |list: &Vec<usize>| list.iter().map(|at| name(at).len()).max().unwrap_or(0);
         let [here, links, there] = &of;
         let channel = self.heard().iter().map(|(channel, _)| width(channel)).max().unwrap_or(0);
-        let names = [longest(here), longest(links), longest(there), channel];
+        let plugin = self.plugins().iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+        let names = [longest(here), longest(links), longest(there), channel, plugin];
         for list in &mut of {
             list.sort_by_key(|at| name(at));
         }
@@ -227,6 +259,7 @@ impl App {
     pub(super) fn sessions_tick(&mut self) {
         if self.sessions.poll.is_due(self.now) {
             self.ask(Purpose::Sessions, Job::Read(Route::Sessions));
+            self.ask(Purpose::Plugins, Job::Read(Route::Plugins));
             self.ask(Purpose::Channels, Job::Read(Route::Channels));
         }
     }
@@ -242,12 +275,13 @@ impl App {
 
     pub(super) fn sessions_reply(&mut self, purpose: Purpose, outcome: Result<Value, Failed>) {
         let sessions = &mut self.sessions;
-        // The channels are the last of both questions.
+        // The channels are the last of the questions.
         if purpose == Purpose::Channels {
             sessions.poll.answered(self.now, EVERY, outcome.is_ok());
         }
         match outcome {
             Ok(answer) if purpose == Purpose::Channels => sessions.channels = Some(answer),
+            Ok(answer) if purpose == Purpose::Plugins => sessions.plugins = Some(answer),
             Ok(answer) => (sessions.sessions, sessions.failed) = (Some(answer), None),
             Err(failed) => sessions.failed = Some(failed.to_string()),
         }
@@ -260,6 +294,9 @@ impl App {
         if sessions.len(Part::Links) > 0 {
             said.push(count(sessions.len(Part::Links), "link"));
             said.push(format!("{} behind", count(sessions.len(Part::There), "session")));
+        }
+        if sessions.len(Part::Plugins) > 0 {
+            said.push(count(sessions.len(Part::Plugins), "plugin"));
         }
         said.push(count(sessions.len(Part::Channels), "channel"));
         let is_known = sessions.sessions.is_some();

@@ -7,6 +7,7 @@
 
 pub mod links;
 mod past;
+pub mod plugins;
 
 pub use past::{time, what};
 

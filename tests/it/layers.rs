@@ -30,17 +30,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("door", &["api", "http", "path", "system", "token", "value"]),
     ("client", &["api", "commit", "message", "path", "value"]),
     ("link", &["api", "client", "commit", "hub", "message", "path", "store", "token", "tree", "value"]),
+    ("plugin", &["api", "commit", "hub", "path", "read", "store", "system", "token", "value", "words"]),
     ("openwrt", &["api", "commit", "hub", "message", "path", "store", "system", "tree", "value", "words"]),
     (
         "daemon",
-        &["commit", "door", "http", "hub", "link", "openwrt", "session", "store", "system", "token", "words"],
+        &[
+            "commit", "door", "http", "hub", "link", "openwrt", "plugin", "session", "store", "system",
+            "token", "words",
+        ],
     ),
     ("tui", &["api", "client", "commit", "message", "openwrt", "path", "store", "value", "words"]),
     (
         "cli",
         &[
             "api", "client", "commit", "daemon", "link", "log", "message", "migrate", "openwrt", "path",
-            "store", "system", "token", "tree", "tui", "value", "words", "yaml",
+            "plugin", "store", "system", "token", "tree", "tui", "value", "words", "yaml",
         ],
     ),
 ];

@@ -24,6 +24,8 @@ mod list;
 #[cfg(feature = "tools")]
 mod migrate;
 mod namespaces;
+mod plugin_hooks;
+mod plugins;
 mod proxy;
 mod readme;
 mod recovery;

@@ -183,6 +183,7 @@ fn options(
         insecure: false,
         tokens: Tokens::none(),
         uci: None,
+        plugins: None,
         supervised: false,
         threads: 1,
     })

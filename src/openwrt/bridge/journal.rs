@@ -23,6 +23,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -30,6 +31,9 @@ use super::disk::{Disk, Mode};
 use super::files::{ConfigDir, Content, Sum};
 use super::record::{self, Confirmed, FileRecord, Mark, Memory, Phase, Record, Reverted};
 use crate::value::Value;
+
+/// How long the lock is waited for.
+const LOCK_TIME: Duration = Duration::from_secs(1);
 
 /// A package's file as it is to be.
 #[derive(Clone, Debug)]
@@ -93,6 +97,18 @@ fn memory(dir: &Path, disk: &Disk) -> io::Result<Memory> {
     }
 }
 
+/// Takes the lock, soon: a guard may be about to give it back, and a program that is just being started elsewhere in this
+/// process has a copy of it until it runs.
+fn take(lock: &File) -> rustix::io::Result<()> {
+    let until = Instant::now() + LOCK_TIME;
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(_) if Instant::now() < until => std::thread::sleep(LOCK_TIME / 100),
+            outcome => return outcome,
+        }
+    }
+}
+
 /// An error with what was being done.
 fn doing(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -106,7 +122,7 @@ impl Journal {
         let mut options = OpenOptions::new();
         let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = lock.map_err(doing(path.display()))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        take(&lock).map_err(|_| {
             let message = format!("{}: another tega has it; stop that one first", path.display());
             io::Error::new(io::ErrorKind::WouldBlock, message)
         })?;

@@ -75,6 +75,7 @@ impl Stage {
             insecure: false,
             tokens: Tokens::none(),
             uci: None,
+            plugins: None,
             supervised: false,
             threads: 1,
         })

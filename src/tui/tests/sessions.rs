@@ -13,6 +13,13 @@ const SESSIONS: &str = r#"[
 
 const CHANNELS: &str = r#"{"alarm":["alice","dhcp"],"lan\\.hosts\\..*":["dhcp"]}"#;
 
+const PLUGINS: &str = r#"{
+    "dns":{"state":"loaded","path":"x","methods":{},"subscribe":["config-r1.dns"],"calls":0,"notifies":7,"failures":2,
+           "last_ms":12,"mean_ms":9,"max_ms":40,"error":{"message":"dns notify: exit status: 1: no room","ago_s":65},"problem":null},
+    "open":{"state":"refused","refused":"others than its owner may write /etc/tega/plugins/open (mode 777)"},
+    "sysinfo":{"state":"loaded","path":"operational-r1.rpc.sysinfo","methods":{"board":{},"load":{}},"subscribe":[],
+           "calls":1234,"notifies":0,"failures":0,"last_ms":3,"mean_ms":4,"max_ms":1250,"error":null,"problem":null}}"#;
+
 fn stage(size: (u16, u16)) -> Stage {
     let mut stage = Stage::new(size, &[("lan", "{\"ip\":\"192.168.1.1\"}")]);
     stage.keys("3");
@@ -25,6 +32,15 @@ fn stage(size: (u16, u16)) -> Stage {
 fn all_that_are_connected_and_all_that_they_hear_stand_in_one_table() {
     for size in [(80, 24), (200, 50), (40, 10)] {
         stage(size).shows(&format!("sessions_{}x{}", size.0, size.1));
+    }
+}
+
+#[test]
+fn plugins_stand_there_with_their_calls_failures_and_times() {
+    for size in [(80, 24), (200, 50), (40, 10)] {
+        let mut stage = stage(size);
+        stage.answer(Purpose::Plugins, PLUGINS);
+        stage.shows(&format!("plugins_{}x{}", size.0, size.1));
     }
 }
 
