@@ -41,6 +41,12 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("TEGA_BIN").map_or_else(|| env!("CARGO_BIN_EXE_tega").into(), PathBuf::from)
 }
 
+/// Whether that program was built so that an environment variable makes it fail at a step, or believe in another boot: one
+/// that `TEGA_BIN` names is taken for a release.
+pub(crate) fn takes_faults() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("TEGA_BIN").is_none()
+}
+
 /// The program, without what the environment of this machine would tell it.
 pub(crate) fn tega_command() -> Command {
     let mut command = program(&binary());

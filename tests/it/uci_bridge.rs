@@ -14,7 +14,7 @@ use std::time::Duration;
 use tega::value::Value;
 
 use crate::proxy::Proxy;
-use crate::server::{Scratch, Server, eventually, ok, tega};
+use crate::server::{Scratch, Server, eventually, ok, takes_faults, tega};
 use crate::wire::{Http, http_unix};
 
 pub(crate) const NETWORK: &str = "# by hand\n\nconfig interface 'lan'\n\toption proto 'static'\n\toption ipaddr '192.168.1.1' # the LAN\n\nconfig interface wan\n\toption proto dhcp\n";
@@ -315,7 +315,7 @@ fn a_restart_in_mid_trial_goes_on_with_it_and_a_reboot_undoes_it() {
 
     net.put("config-r1/uci/network/lan/ipaddr", r#""10.0.0.2""#);
     net.state("trial", 2);
-    if cfg!(debug_assertions) {
+    if takes_faults() {
         boot(&mut net, "two");
         net.router.restart();
         let told = net.state("reverted", 2);
