@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Go calls a function in Python and Python one in Go, through a global server and the local one behind it. TEGA_BIN names the
+# Go calls a function in Python and Python one in Go, through a global server and the local one behind it; and Python calls a plugin in shell there. TEGA_BIN names the
 # binary to test against. Takes Go and its WebSocket library from Debian.
 set -euo pipefail
 : "${TEGA_BIN:?names the tega binary to test against}"

@@ -24,6 +24,7 @@ mod list;
 #[cfg(feature = "tools")]
 mod migrate;
 mod namespaces;
+mod plugin_examples;
 mod plugin_hooks;
 mod plugins;
 mod proxy;

@@ -1,6 +1,6 @@
 """The Python half of drivers/test-across.sh, which also starts the fleet and the Go half.
 
-A global server has a local one behind it. At the local one both halves serve functions; each calls the other's at the
+A global server has a local one behind it, which also runs a plugin in shell: it's called from the global one. At the local one both halves serve functions; each calls the other's at the
 global one. First both do so at the same time, and then one after the other from many clients at once: a server lets
 1,024 calls wait for another one.
 
@@ -12,7 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Callable, Dict
 
 import tega
@@ -97,6 +100,17 @@ async def absent(url: str) -> None:
         await until(gone)
 
 
+async def plugin(url: str) -> None:
+    """A shell script on the router, called where its link leads to."""
+    async with tega.aio.connect(url) as db:
+        await until(lambda: db.get("operational-r1.rpc.sysinfo.memory", None), "%sysinfo.memory")
+        memory = await db.call("operational-r1.rpc.sysinfo.memory")
+        assert memory["total"] > 1 << 20, memory
+        # No more than may run and wait for their turn at a time.
+        boards = await asyncio.gather(*(db.call("operational-r1.rpc.sysinfo.board") for _ in range(20)))
+        assert all(board == boards[0] for board in boards) and "kernel" in boards[0], boards[0]
+
+
 async def both(home: Server, replica: Server, go_half: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(go_half, replica.url, home.url, str(CLIENTS), str(CALLS)),
@@ -119,7 +133,7 @@ async def both(home: Server, replica: Server, go_half: str) -> None:
             for name, function in functions().items():
                 await owner.serve(f"{PYTHON}.{name}", function)
             await says("serving")
-            await asyncio.gather(does("call"), call(home.url))
+            await asyncio.gather(does("call"), call(home.url), plugin(home.url))
             await does("together")
             await together(home.url)
         await does("absent")
@@ -135,15 +149,22 @@ async def both(home: Server, replica: Server, go_half: str) -> None:
 def main() -> None:
     # A function fails, as it's meant to.
     logging.getLogger("tega").setLevel(logging.CRITICAL)
+    plugins = tempfile.mkdtemp(prefix="tega-plugins-")
     home = Server()
     try:
-        replica = Server("--global", f"ws://{home.listen}", "--operational", "operational-r1", id="r1")
+        shutil.copy(Path(__file__).parents[3] / "examples/plugins/sysinfo", plugins)
+        # What others may write is refused, and who cloned this may let them.
+        (Path(plugins) / "sysinfo").chmod(0o755)
+        link = ("--global", f"ws://{home.listen}", "--operational", "operational-r1")
+        replica = Server(*link, "--plugins", plugins, id="r1")
         try:
             asyncio.run(asyncio.wait_for(both(home, replica, sys.argv[1]), 6 * PATIENCE))
         finally:
             replica.close()
     finally:
         home.close()
+        shutil.rmtree(plugins)
+    print("across: a plugin in shell behind a link, called from Python at the global server")
     print(
         f"across: {CLIENTS * CALLS} calls at once from {CLIENTS} clients in Go to a function in Python, and as many back, "
         "through the global server to the local one: each got its own answer"
