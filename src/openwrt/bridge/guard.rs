@@ -5,6 +5,7 @@
 //! which waits for the end of the trial and a moment more. Where the journal is still there by then, and no server has
 //! it, it puts the old files back, and procd starts the old server with them.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -87,7 +88,8 @@ pub fn recover_after(
 /// stop this too. Neither is needed where it can't be done.
 fn leave() {
     let _ = rustix::process::setsid();
-    let _ = std::fs::write("/sys/fs/cgroup/cgroup.procs", std::process::id().to_string());
+    let group = std::fs::OpenOptions::new().write(true).open("/sys/fs/cgroup/cgroup.procs");
+    let _ = group.and_then(|mut group| group.write_all(std::process::id().to_string().as_bytes()));
 }
 
 fn undo(root: &Path, dir: &Path, reload: Option<String>) -> Result<String, String> {
