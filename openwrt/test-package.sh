@@ -131,6 +131,8 @@ printf "\toption plugin_memory '64'\n" >> "$root/etc/config/tega"
 hasnt 'nor of plugins without a directory of them' '--plugin' "$(command_of)"
 printf "\tlist plugins '/a'\n\tlist plugins '/b'\n" >> "$root/etc/config/tega"
 has 'several directories of plugins are told, and their memory' '--plugins /a --plugins /b --plugin-memory 64' "$(command_of)"
+{ cat tega/files/etc/config/tega; printf "\toption plugins '/a'\n\toption plugin_memory '64'\n"; } > "$root/etc/config/tega"
+has 'an option where a list is meant is a list of one' '--plugins /a --plugin-memory 64' "$(command_of)"
 cp "$work/config" "$root/etc/config/tega"
 
 config=$(cat "$root/etc/config/tega")

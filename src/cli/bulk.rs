@@ -74,8 +74,8 @@ pub(super) fn tx(typed: &Typed) -> Result<(), Fault> {
     let mut size = 0;
     for (at, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Fault::error(format!("standard input: {error}")))?;
-        let op = words::operation(&line)
-            .map_err(|why| Fault::error(format!("line {}: {why}; nothing done", at + 1)))?;
+        let op =
+            operation(&line).map_err(|why| Fault::error(format!("line {}: {why}; nothing done", at + 1)))?;
         size += op.as_ref().map_or(0, size_of);
         ops.extend(op);
         if ops.len() > MOST.0 || size > MOST.1 {
@@ -224,26 +224,31 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
 }
 
 /// That nothing is put in place of what an export left out.
-fn whole(path: &Path, value: &Value) -> Result<(), Fault> {
+pub(super) fn whole(path: &Path, value: &Value) -> Result<(), Fault> {
     match secret::first_hidden(path, value) {
         None => Ok(()),
         Some(at) => Err(Fault::error(format!(
-            "{at} is {}, which stands for a secret that wasn't exported; nothing done (tega export --secrets exports all)",
+            "{at} is {}, which stands for a secret that wasn't exported (tega export --secrets exports all)",
             secret::HIDDEN
         ))),
     }
 }
 
+/// An operation of a line, which puts nothing in place of what an export left out.
+fn operation(line: &str) -> Result<Option<Value>, String> {
+    let Some(op) = words::operation(line)? else { return Ok(None) };
+    if let (Some(put), Some(value)) = (op.get("put").and_then(Value::as_str), op.get("value")) {
+        let path = Path::parse(put).map_err(|error| error.to_string())?;
+        whole(&path, value).map_err(|fault| fault.message)?;
+    }
+    Ok(Some(op))
+}
+
 fn flat_ops(text: &str) -> Result<Vec<Value>, Fault> {
     let mut ops = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let in_line = |why: String| Fault::error(format!("line {}: {why}", at + 1));
-        let Some(op) = words::operation(line).map_err(in_line)? else { continue };
-        if let (Some(put), Some(value)) = (op.get("put").and_then(Value::as_str), op.get("value")) {
-            let path = Path::parse(put).map_err(|error| in_line(error.to_string()))?;
-            whole(&path, value).map_err(|fault| in_line(fault.message))?;
-        }
-        ops.push(op);
+        let op = operation(line).map_err(|why| Fault::error(format!("line {}: {why}", at + 1)))?;
+        ops.extend(op);
     }
     if ops.is_empty() { Err(Fault::error("no PATH=JSON line in it")) } else { Ok(ops) }
 }

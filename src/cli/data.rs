@@ -145,6 +145,9 @@ fn write(typed: &Typed, remote: &Remote) -> Result<Write, Fault> {
 pub(super) fn put(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let path = node(typed.arg(0))?;
     let value = value_arg(typed, typed.arg(1))?;
+    if !typed.has(Flag::String) {
+        super::bulk::whole(&path, &value)?;
+    }
     if typed.has(Flag::Ephemeral) {
         return live::put_ephemeral(typed, &path, &value, out);
     }

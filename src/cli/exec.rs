@@ -136,7 +136,8 @@ fn follow(mut following: Following, news: Arc<News>) -> Result<(), Fault> {
     let work = move || {
         loop {
             match following.step(None) {
-                Ok(Step::Changes(_) | Step::Gap(_)) => news.tell(|told| told.changed = true),
+                // Ephemeral nodes come and go without a version, and so without a trace while there's no connection.
+                Ok(Step::Changes(_) | Step::Gap(_) | Step::Back) => news.tell(|told| told.changed = true),
                 Ok(Step::Message(_) | Step::Late) => {}
                 Err(fault) => return news.tell(|told| told.ended = Some(fault)),
             }

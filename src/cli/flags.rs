@@ -338,7 +338,12 @@ pub const FLAGS: &[FlagRow] = &[
     ),
     with(Flag::UciDrift, "uci-drift", "POLICY", "edits by others: report | adopt | enforce (report)"),
     with(Flag::UciReload, "uci-reload", "CMD", "makes services reload $TEGA_UCI_PACKAGES (procd's event)"),
-    with(Flag::UciSecret, "uci-secret", "NAME…", "options that nobody is shown, beside keys and passwords"),
+    with(
+        Flag::UciSecret,
+        "uci-secret",
+        "NAME…",
+        "options that the bridge tells nobody, beside keys and passwords",
+    ),
     on(Flag::Secrets, "secrets", "show keys and passwords too"),
     with(Flag::Exec, "exec", "COMMAND", "run a shell command with the state, and again after each change"),
     with(Flag::After, "after", "S", "seconds to wait before"),

@@ -80,6 +80,8 @@ pub(super) enum Step {
     /// The history has a gap: the present state.
     Gap(Option<Value>),
     Message(Value),
+    /// The connection is there again, and nothing that has versions was missed.
+    Back,
     /// The time is over.
     Late,
 }
@@ -131,10 +133,11 @@ impl Following {
     pub(super) fn step(&mut self, deadline: Option<Instant>) -> Result<Step, Fault> {
         loop {
             let Some(session) = &mut self.session else {
-                if let Some(step) = self.reconnect(deadline)? {
-                    return Ok(step);
+                match self.reconnect(deadline)? {
+                    Some(step) => return Ok(step),
+                    None if self.session.is_some() => return Ok(Step::Back),
+                    None => continue,
                 }
-                continue;
             };
             match session.next(deadline) {
                 Ok(None) => return Ok(Step::Late),
@@ -235,7 +238,7 @@ pub(super) fn watch(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         };
         match now {
             Step::Late => return left.late(),
-            Step::Message(..) => {}
+            Step::Message(..) | Step::Back => {}
             Step::Gap(value) => {
                 note("the history no longer has what was missed; this is the present state");
                 if let (Some(value), false) = (value, following.regex) {
@@ -301,7 +304,7 @@ pub(super) fn sub(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
                     return Ok(());
                 }
             }
-            Step::Changes(_) | Step::Gap(_) => {}
+            Step::Changes(_) | Step::Gap(_) | Step::Back => {}
         }
     }
 }

@@ -40,6 +40,10 @@ fn target(typed: &Typed) -> Result<Target, Fault> {
         Err(std::env::VarError::NotUnicode(_)) => return Err(Fault::usage("TEGA_URL isn't UTF-8")),
         _ => {}
     }
+    // As a plugin of a server is told where that is.
+    if let Some(socket) = std::env::var_os("TEGA_SOCKET").filter(|socket| !socket.is_empty()) {
+        return Ok(Target::Unix(socket.into()));
+    }
     match default_socket().filter(|socket| socket.exists()) {
         Some(socket) => Ok(Target::Unix(socket)),
         None => from(DEFAULT, "the default address"),

@@ -18,10 +18,13 @@ use crate::message::link::body::{Leased, Presence};
 use crate::path::{Key, Path};
 use crate::store::{Error, SessionId, Store, Transaction};
 use crate::tree::Stamp;
-use crate::value::Value;
+use crate::value::{MAX_TEXT, Value};
 
 /// About how many bytes of nodes stand in one frame.
 const FRAME: usize = 64 << 10;
+
+/// The longest node that is told, in bytes of its text: beside others it must fit into a message.
+const LONGEST: usize = MAX_TEXT - FRAME;
 
 /// The most nodes that one link may keep at the other end.
 pub(super) const MAX_NODES: usize = 10_000;
@@ -77,7 +80,14 @@ impl Sending {
                     continue;
                 }
                 let value = node.to_value();
-                room = room.saturating_sub(64 + weight(&value));
+                let weight = 64 + value.text_len();
+                if weight > LONGEST {
+                    // Seen here alone: with it the other end would end the link.
+                    log::warn!("{} is too long to be seen over a link: {weight} bytes", lease.path);
+                    self.told.insert(lease.path.clone(), now);
+                    continue;
+                }
+                room = room.saturating_sub(weight);
                 self.told.insert(lease.path.clone(), now);
                 said.put.push(Leased {
                     path: lease.path,
@@ -97,16 +107,6 @@ impl Sending {
         self.begun = true;
         self.whole = self.whole || !more;
         anything.then_some(said)
-    }
-}
-
-/// About how long a value is as text.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len(),
-        Value::List(list) => list.items().iter().map(weight).sum(),
-        Value::Object(object) => object.members().iter().map(|(key, value)| key.len() + weight(value)).sum(),
-        _ => 8,
     }
 }
 

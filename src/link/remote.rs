@@ -11,8 +11,8 @@ use super::requests::{Requests, Shown, Tell, Waits};
 use crate::api::error::Refusal;
 use crate::commit::{Incarnation, Position, TegaId};
 use crate::hub::{LinkInfo, LinkedRoot, Remote, RemoteDone as Done};
-use crate::message::link;
 use crate::message::link::body::Stands;
+use crate::message::{MAX_MESSAGE, link};
 use crate::path::{Key, Path};
 use crate::store::{Channel, Receipt, SessionId, Store, Transaction};
 use crate::token::Access;
@@ -77,11 +77,17 @@ impl Link {
         let mut requests = locked(&self.requests);
         let refused = match requests.begin(waits, Instant::now()) {
             Err(tell) => Some(tell),
-            Ok(seq) if self.mailbox.request(seq, frame(seq)) => None,
             Ok(seq) => {
-                let message =
-                    format!("too much waits for the link to {}; nothing happened, try again", self.peer);
-                requests.refuse(seq, Refusal::new("too_many", message))
+                let frame = frame(seq);
+                if frame.len() > MAX_MESSAGE {
+                    requests.refuse(seq, too_long("it", &self.peer))
+                } else if self.mailbox.request(seq, frame) {
+                    None
+                } else {
+                    let message =
+                        format!("too much waits for the link to {}; nothing happened, try again", self.peer);
+                    requests.refuse(seq, Refusal::new("too_many", message))
+                }
             }
         };
         drop(requests);
@@ -120,6 +126,15 @@ impl Link {
         let told = locked(&self.requests).applied(shown);
         tell(told);
     }
+}
+
+/// What is too long for a frame: the text of a value may be longer than the one that it came by, and the other end would
+/// end the link.
+pub(super) fn too_long(what: &str, peer: &TegaId) -> Refusal {
+    let message = format!(
+        "{what} is longer than the {MAX_MESSAGE} bytes of a message, and can't go over the link to {peer}"
+    );
+    Refusal::new("too_large", message)
 }
 
 /// Runs what is to be told, where no lock is held.
@@ -165,7 +180,11 @@ impl Remote for Link {
         let may_hear =
             self.access.is_admin() || Path::parse(channel).is_ok_and(|path| self.access.may_message(&path));
         if may_hear {
-            self.mailbox.tell(link::publish(channel, from, &body.to_string()));
+            let frame = link::publish(channel, from, &body.to_string());
+            match frame.len() > MAX_MESSAGE {
+                true => log::warn!("a message of {from}: {}", too_long("it", &self.peer).message),
+                false => self.mailbox.tell(frame),
+            }
         }
     }
 

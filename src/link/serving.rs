@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mailbox::Mailbox;
+use super::remote::too_long;
 use super::work::Context;
 use crate::api::error::Refusal;
 use crate::commit::{Incarnation, TegaId};
 use crate::hub::Caller;
 use crate::message::body::{write_receipt, write_roots};
-use crate::message::link;
+use crate::message::{MAX_MESSAGE, link};
 use crate::path::{Key, Path};
 use crate::store::{Error, Home, Op, Receipt, Store, Transaction};
 use crate::token::Access;
@@ -26,10 +27,14 @@ pub(super) struct Serving<'a> {
 impl Serving<'_> {
     /// Opens a request, and returns what answers it, from any thread. `None`: it was refused.
     fn open(&self, seq: u32) -> Option<impl FnOnce(Result<String, Refusal>) + Send + 'static> {
-        let mailbox = self.mailbox.clone();
+        let (mailbox, peer) = (self.mailbox.clone(), self.peer.clone());
         let answer = move |outcome: Result<String, Refusal>| {
             let body = outcome.unwrap_or_else(|refusal| link::body::refused(&refusal));
-            mailbox.answer(link::done(seq, &body));
+            let mut frame = link::done(seq, &body);
+            if frame.len() > MAX_MESSAGE {
+                frame = link::done(seq, &link::body::refused(&too_long("the answer", &peer)));
+            }
+            mailbox.answer(frame);
         };
         if self.mailbox.serve() {
             return Some(answer);

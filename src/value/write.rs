@@ -96,6 +96,28 @@ pub fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
+/// A writer that only counts the bytes.
+#[derive(Debug, Default)]
+struct Count(usize);
+
+impl Write for Count {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+impl Value {
+    /// How many bytes its canonical text has. That may be several times the text that it was read from: `1e15` is
+    /// `1000000000000000.0`.
+    pub fn text_len(&self) -> usize {
+        let mut count = Count::default();
+        // Counting can't fail.
+        let _ = self.write(&mut count);
+        count.0
+    }
+}
+
 /// A writer that escapes what goes through it for the inside of a JSON string.
 #[derive(Debug)]
 pub struct Escaped<'a, W>(pub &'a mut W);

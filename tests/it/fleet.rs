@@ -538,3 +538,54 @@ fn a_token_lets_a_local_in_for_its_roots_and_takes_it_out_again() {
     global.process().signal(rustix::process::Signal::HUP);
     eventually("the link ended", || !is_linked(&r1));
 }
+
+/// A number whose canonical text is four times as long as the one that it's sent by.
+fn long_numbers() -> String {
+    format!("[{}1]", "1e15,".repeat(190_000))
+}
+
+/// When this link began, as a moment that another one wouldn't have.
+fn link_of(server: &Server) -> String {
+    let status = http_unix(server, "GET /_status", &[], "").json();
+    let link = status.get("links").and_then(Value::as_list).and_then(|list| list.items().first().cloned());
+    link.and_then(|link| link.get("address").map(Value::to_string)).unwrap_or_default()
+}
+
+#[test]
+fn what_becomes_too_long_for_a_link_is_refused_and_the_link_stays() {
+    let fleet = Fleet::start(&[]);
+    let link = link_of(&fleet.global);
+    // A write that is forwarded.
+    let answer = http_unix(&fleet.local, "PUT /config-r1/long", &[], long_numbers());
+    assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"), "{:.300}", answer.text());
+    assert!(answer.text().contains("can't go over the link to global"), "{:.300}", answer.text());
+    // A call, and an answer.
+    put(&fleet.local, "/op-r1/f", "\"%owner.f\"");
+    let mut owner = Ws::session(&fleet.local, "owner", "local 2");
+    eventually("the function is seen", || get(&fleet.global, "/op-r1/f").is_some());
+    let arguments = format!("{{\"args\":[{}]}}", long_numbers());
+    let call = |arguments: &str| http_unix(&fleet.global, "POST /_rpc?path=op-r1.f", &[], arguments);
+    eventually("its owner is known, and the call refused", || call(&arguments).status == 413);
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| call("{\"args\":[1]}"));
+        let asked = loop {
+            let frame = owner.next();
+            if frame.starts_with("REQUEST") {
+                break frame;
+            }
+        };
+        let seq = asked.split_whitespace().nth(1).unwrap();
+        owner.send(&format!("RESPONSE {seq} RPC owner\n{}", long_numbers()));
+        let answer = answer.join().unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (413, "too_large"), "{:.300}", answer.text());
+    });
+    // An ephemeral node, and a message.
+    let value = format!("{{\"value\":{},\"ephemeral\":true}}", long_numbers());
+    owner.ask(1, "PUT", "op-r1.long", &value);
+    owner.send(&format!("PUBLISH op-r1.news global\n{{\"message\":{}}}", long_numbers()));
+    owner.ask(2, "PUT", "op-r1.short", "{\"value\":1,\"ephemeral\":true}");
+    eventually("what is short is seen", || get(&fleet.global, "/op-r1/short").is_some());
+    assert_eq!(get(&fleet.global, "/op-r1/long"), None);
+    put(&fleet.local, "/config-r1/short", "1");
+    assert_eq!(link_of(&fleet.global), link, "it's the same link");
+}
