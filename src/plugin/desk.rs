@@ -93,9 +93,9 @@ struct Clerk {
 }
 
 impl Resident for Clerk {
-    fn call(&self, call: Asked<'_>) -> Result<(), Refusal> {
+    fn call(&self, session: SessionId, call: Asked<'_>) -> Result<(), Refusal> {
         match self.desk.upgrade() {
-            Some(desk) => desk.call(&self.name, call),
+            Some(desk) => desk.call(&self.name, session, call),
             None => Err(stopping()),
         }
     }
@@ -147,11 +147,14 @@ impl Desk {
         }))
     }
 
-    fn call(&self, name: &Name, call: Asked<'_>) -> Result<(), Refusal> {
+    pub(super) fn call(&self, name: &Name, session: SessionId, call: Asked<'_>) -> Result<(), Refusal> {
         let input = input(call.arguments).map_err(|refusal| refusal.at(call.path))?;
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let loaded = inner.loaded.get(name).ok_or_else(|| refusal(name, Why::Gone).at(call.path))?;
+        // The number is of the session that the call was sent to: a plugin that was gone and is here again has another,
+        // under which nobody would get the answer.
+        let loaded = inner.loaded.get(name).filter(|loaded| loaded.seat.session == session);
+        let loaded = loaded.ok_or_else(|| refusal(name, Why::Gone).at(call.path))?;
         // Only its own leaves: another leaf with this owner must not open what this path is guarded by.
         let method = call.path.name().filter(|_| call.path.parent().as_ref() == Some(&loaded.manifest.path));
         let method = method.filter(|name| loaded.manifest.methods.iter().any(|(method, _)| method == *name));

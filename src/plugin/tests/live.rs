@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::daemon::testing::Scratch;
-use crate::hub::{Dialect, Hub, Joining, Outbox, RpcError, Scope};
+use crate::hub::{Asked, Dialect, Hub, Joining, Outbox, RpcError, Scope};
 use crate::path::Path;
 use crate::plugin::{MAX_WAITING, Options, Plugins};
 use crate::store::{self, Store};
@@ -127,6 +127,21 @@ fn a_session_with_the_tega_id_of_a_plugin_is_not_asked() {
     world.hub.call(None, &Path::parse("a.f").unwrap(), &Value::empty_object(), move |o| drop(done.send(o)));
     outbox.take(Some(&mut frames), Waker::noop());
     assert_eq!(frames.len(), 1);
+    world.store.close();
+}
+
+#[test]
+fn a_call_to_a_session_that_the_plugin_had_before_is_refused() {
+    let world = world(&[("p", r#"case $1 in list) echo '{"f":{}}' ;; *) sleep 60 ;; esac"#)]);
+    let path = Path::parse("operational-r1.rpc.p.f").unwrap();
+    let (arguments, time) = (Value::empty_object(), PATIENCE);
+    let asked = Asked { seq: 1, caller: None, path: &path, arguments: &arguments, time };
+    let desk = &world.plugins.desk;
+    let now = desk.lock().loaded.get("p").unwrap().seat.session;
+    let before = world.store.begin_session(TegaId::new("p").unwrap());
+    assert_eq!(desk.call(&"p".into(), before, asked).unwrap_err().code, "no_owner");
+    assert!(desk.call(&"p".into(), now, asked).is_ok());
+    drop(world.plugins);
     world.store.close();
 }
 
