@@ -171,6 +171,20 @@ fn a_leaf_that_is_taken_back_leaves_what_somebody_put_in_its_place_just_before()
 }
 
 #[test]
+fn a_reload_does_not_list_once_more_what_is_being_listed() {
+    // The world reloads while this one lists itself.
+    let world = world(&[("p", r#"[ $1 != list ] || { echo x >> "$0.lists"; sleep 1; echo '{"f":{}}'; }"#)]);
+    let lists = std::fs::read_to_string(world.dir.path().join("p.lists")).unwrap();
+    assert_eq!(lists, "x\n");
+    assert_eq!(
+        world.plugins.asker().told().get("p").unwrap().get("state").and_then(Value::as_str),
+        Some("loaded")
+    );
+    drop(world.plugins);
+    world.store.close();
+}
+
+#[test]
 fn two_plugins_do_not_serve_one_leaf() {
     let script = r#"echo '{".path":"fn","f":{}}'"#;
     let world = world(&[("a", script), ("b", script)]);
