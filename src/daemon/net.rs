@@ -66,7 +66,8 @@ pub(super) fn start(service: Service, threads: usize) -> Result<Net, StartError>
     let (stopper, stop) = door::stop();
     let (alive, ended) = bounded::<()>(1);
     executor.spawn(tick(store.clone(), hub.clone(), links.clone(), on_disk_failure)).detach();
-    let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect() }).with_tokens(tokens);
+    let others = if plugins.is_some() { plugin::DESCRIPTORS } else { 0 };
+    let door = Door::new(Limits { stop_time: STOP_TIME, ..Limits::detect(others) }).with_tokens(tokens);
     let mut context = Context::new(store.clone(), hub.clone());
     context.uci =
         uci.map(|asker| -> crate::http::Uci { Arc::new(move |ask, done| bridge(&asker, ask, done)) });

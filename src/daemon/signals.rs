@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::{Options, Server, StartError};
 
@@ -30,6 +30,9 @@ pub fn run(options: Options, serving: impl FnOnce(&Server)) -> Result<Ended, Sta
         signal_hook::low_level::pipe::register(signal, waker.try_clone().map_err(signals)?)
             .map_err(signals)?;
     }
+    // Whoever started this may have left SIGCHLD ignored, which programs inherit. Then the kernel reaps children itself, and
+    // nobody can tell how one ended. Any handler is an end to that, also for what is run from here.
+    signal_hook::flag::register(SIGCHLD, Arc::default()).map_err(signals)?;
     let supervised = options.supervised;
     let server = Server::start_with(options, move || {
         if supervised {

@@ -74,9 +74,10 @@ impl Limits {
         }
     }
 
-    /// The limits for this machine. Raises the limit of descriptors as far as may be.
-    pub fn detect() -> Limits {
-        Limits::of(descriptors(), memory())
+    /// The limits for this machine, where other parts of the server need so many descriptors. Raises the limit of
+    /// descriptors as far as may be.
+    pub fn detect(others: u64) -> Limits {
+        Limits::of(descriptors().saturating_sub(others), memory())
     }
 }
 
@@ -103,6 +104,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_limits() {
-        assert!(Limits::detect().connections >= 8);
+        assert!(Limits::detect(0).connections >= 8);
+        assert_eq!(Limits::detect(u64::MAX).connections, 8);
     }
 }

@@ -301,7 +301,7 @@ impl Hub {
     fn hand(&self, mouth: Mouth, call: Asked<'_>) {
         match mouth {
             Mouth::Resident(session, resident) => {
-                if let Err(refusal) = resident.call(call) {
+                if let Err(refusal) = resident.call(session, call) {
                     self.settle(session, call.seq, Err(refusal));
                 }
             }

@@ -18,8 +18,9 @@ use crate::value::Value;
 
 /// Serves calls within this process.
 pub trait Resident: Send + Sync {
-    /// Takes a call, at once: it's answered by [`Hub::settle`] with the call's number, or refused here.
-    fn call(&self, call: Asked<'_>) -> Result<(), Refusal>;
+    /// Takes a call to the session that it's of, at once: it's answered by [`Hub::settle`] with that session and the
+    /// call's number, or refused here.
+    fn call(&self, session: SessionId, call: Asked<'_>) -> Result<(), Refusal>;
 }
 
 /// A call that a resident is asked to answer.

@@ -14,7 +14,7 @@ use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::hub::{Asked, Hub, Resident};
 use crate::path::{Key, Path};
-use crate::store::{Receipt, SessionId, Store, Transaction};
+use crate::store::{Ephemeral, Expect, Op, Receipt, SessionId, Store, Transaction};
 use crate::system::boot_ms;
 use crate::value::Value;
 
@@ -93,9 +93,9 @@ struct Clerk {
 }
 
 impl Resident for Clerk {
-    fn call(&self, call: Asked<'_>) -> Result<(), Refusal> {
+    fn call(&self, session: SessionId, call: Asked<'_>) -> Result<(), Refusal> {
         match self.desk.upgrade() {
-            Some(desk) => desk.call(&self.name, call),
+            Some(desk) => desk.call(&self.name, session, call),
             None => Err(stopping()),
         }
     }
@@ -147,11 +147,14 @@ impl Desk {
         }))
     }
 
-    fn call(&self, name: &Name, call: Asked<'_>) -> Result<(), Refusal> {
+    pub(super) fn call(&self, name: &Name, session: SessionId, call: Asked<'_>) -> Result<(), Refusal> {
         let input = input(call.arguments).map_err(|refusal| refusal.at(call.path))?;
         let mut inner = self.lock();
         let inner = &mut *inner;
-        let loaded = inner.loaded.get(name).ok_or_else(|| refusal(name, Why::Gone).at(call.path))?;
+        // The number is of the session that the call was sent to: a plugin that was gone and is here again has another,
+        // under which nobody would get the answer.
+        let loaded = inner.loaded.get(name).filter(|loaded| loaded.seat.session == session);
+        let loaded = loaded.ok_or_else(|| refusal(name, Why::Gone).at(call.path))?;
         // Only its own leaves: another leaf with this owner must not open what this path is guarded by.
         let method = call.path.name().filter(|_| call.path.parent().as_ref() == Some(&loaded.manifest.path));
         let method = method.filter(|name| loaded.manifest.methods.iter().any(|(method, _)| method == *name));
@@ -250,23 +253,32 @@ impl Desk {
             manifest.methods.iter().filter_map(|(method, _)| manifest.leaf(method).ok()).collect()
         };
         let kept = next.map(leaves).unwrap_or_default();
-        let is_own = |leaf: &Path| {
-            self.store.ephemeral(leaf).iter().any(|e| e.path == *leaf && e.session == loaded.seat.session)
-        };
-        let mut transaction = Transaction::new(Some(loaded.seat.tega_id.clone()));
-        for leaf in leaves(&loaded.manifest).into_iter().filter(|leaf| !kept.contains(leaf) && is_own(leaf)) {
-            transaction = transaction.delete(leaf);
-        }
-        if !transaction.ops.is_empty() {
+        for leaf in leaves(&loaded.manifest).into_iter().filter(|leaf| !kept.contains(leaf)) {
+            let Some(transaction) = self.withdrawal(&loaded.seat, leaf) else { continue };
             self.write(transaction, |outcome| {
                 if let Err(refusal) = outcome {
-                    log::debug!(
-                        "leaves of a plugin that is gone stay until its last call ends: {}",
-                        refusal.message
-                    );
+                    log::debug!("a leaf of a plugin isn't taken back: {}", refusal.message);
                 }
             });
         }
+    }
+
+    /// What takes back a leaf, if it's this seat's; each by itself, so that one that isn't any more keeps no other.
+    ///
+    /// Somebody may put a value there before it's committed. So it expects the leaf as it was seen, and the committer
+    /// judges that: whatever is put anew has another change counter. A persistent value may have a version of the same
+    /// number, by chance, in that very moment; an operation that names a session instead isn't worth having for it.
+    pub(super) fn withdrawal(&self, seat: &Seat, leaf: Path) -> Option<Transaction> {
+        // First what's there, then whose: a leaf that comes in between is another one than is expected.
+        let stamp = self.store.view().node(&leaf)?.stamp;
+        let version = i64::try_from(stamp.number()).ok().filter(|_| stamp.is_ephemeral())?;
+        let is_own = |e: &Ephemeral| e.path == leaf && e.session == seat.session;
+        if !self.store.ephemeral(&leaf).iter().any(is_own) {
+            return None;
+        }
+        let mut transaction = Transaction::new(Some(seat.tega_id.clone()));
+        transaction.ops.push(Op::Delete { path: leaf, expect: Some(Expect::version(version)) });
+        Some(transaction)
     }
 }
 

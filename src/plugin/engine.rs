@@ -13,6 +13,7 @@ use super::manifest::Manifest;
 use super::run::{self, Surroundings};
 use super::scan::{Found, scan};
 use super::schedule::{Effect, Input, Name, Reason, Terms, What};
+use super::standing::Plugin;
 use crate::api::error::Refusal;
 use crate::system::boot_ms;
 use crate::system::program::{Ended, Running, wait};
@@ -239,7 +240,12 @@ impl Engine {
                         self.desk.publish(&loaded);
                     }
                     Err(why) => {
-                        log::error!("plugin {name} isn't used: {why}");
+                        // It's listed again by and by: the same is said once.
+                        let known =
+                            self.desk.lock().schedule.plugins.get(name).and_then(|p| p.refused.clone());
+                        let again = known.as_ref() == Some(&why);
+                        let level = if again { log::Level::Debug } else { log::Level::Error };
+                        log::log!(level, "plugin {name} isn't used: {why}");
                         self.unload(name);
                         self.take(Input::Listed(run, Err(why)));
                     }
@@ -340,14 +346,18 @@ impl Engine {
         }
         let found: BTreeMap<Name, Found> = scanned.found.into_iter().map(|f| (f.name.clone(), f)).collect();
         let gone: Vec<Name> = self.files.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
-        let is_loaded = |name: &Name| self.desk.lock().loaded.contains_key(name);
+        let is_known = |name: &Name| {
+            let inner = self.desk.lock();
+            let is_listing = || inner.schedule.plugins.get(name).is_some_and(Plugin::is_listing);
+            inner.loaded.contains_key(name) || is_listing()
+        };
         let is_same = |name: &Name, now: &Found| {
             self.files.get(name).is_some_and(|before| before.stamp == now.stamp && before.file == now.file)
         };
-        // What couldn't be loaded may be by now.
+        // What couldn't be loaded may be by now; what is being listed needn't be once more.
         let new: Vec<Name> = found
             .iter()
-            .filter(|(name, now)| !is_same(name, now) || !is_loaded(name))
+            .filter(|(name, now)| !is_same(name, now) || !is_known(name))
             .map(|f| f.0.clone())
             .collect();
         self.files = found;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - `scan`: which files are plugins. `manifest`: what one says of itself. `run`: what one gets, and what came of it.
-//! - `schedule`: whose turn it is, pure. `desk`: what is shared: calls come in here, from any thread, and are refused here
+//! - `schedule`: whose turn it is, pure; `standing`: how one plugin stands there. `desk`: what is shared: calls come in here, from any thread, and are refused here
 //!   when too many wait. `engine`: the one thread. `ear`: hears of changes. `told`: `/_plugins`.
 //!
 //! **One thread** runs all of them: it polls the pipes of the programs and never waits for one. Only the start of a program may
@@ -21,10 +21,11 @@
 //! **A hook** gets a state and not a list of changes, so nothing can be missing from it: changes while it runs
 //! make one more run with the state of then, a failure is tried again, and after a restart it begins with what is there. It may be
 //! run without need: twice for one change. One that writes what it subscribed is notified of that too, and must write only what
-//! differs, or it goes round.
+//! differs, or it goes round: at most once a second, after three runs on end.
 //!
 //! **Reload** looks at the directories again. A file that is new or another than before is listed; until that has ended, the
-//! plugin is what it was. What runs goes on as the program that it was started as, also of a plugin that is gone. A list that fails takes the plugin out.
+//! plugin is what it was. What runs goes on as the program that it was started as, also of a plugin that is gone. A list that fails takes the plugin out until one succeeds: it's tried again, since a busy
+//! machine may be the reason.
 //!
 //! **How it fails.** Each run has limits ([`program`](crate::system::program)): its time, what it prints and says, its address
 //! space. A run that meets one is killed with its process group, and its caller told which it was. What is killed for time is
@@ -48,6 +49,7 @@ mod manifest;
 mod run;
 mod scan;
 mod schedule;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -78,6 +80,10 @@ pub const MEMORY_MIB: u64 = 128;
 
 /// The least and the most of it.
 pub const MEMORY_RANGE: std::ops::RangeInclusive<u64> = 4..=1_048_576;
+
+/// Descriptors that they need at most: 16 runs with three pipes and the process each, the other ends of the one that is
+/// being started, a directory, the bell, and a few to spare.
+pub const DESCRIPTORS: u64 = 96;
 
 /// How long the end of the thread is waited for.
 const STOP_TIME: Duration = Duration::from_millis(300);

@@ -8,7 +8,7 @@ use super::manifest::{Format, Manifest};
 use super::schedule::Reason;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
-use crate::path::Path;
+use crate::path::{Key, Path};
 use crate::read::{Found, Source};
 use crate::store::Store;
 use crate::system::program::{Ended, Flood, Guest, Killed, Limits};
@@ -64,9 +64,24 @@ impl Surroundings {
 
 /// What a method gets on standard input: the arguments as one object.
 pub(super) fn input(arguments: &Value) -> Result<Vec<u8>, Refusal> {
-    let args = arguments.get("args").and_then(Value::as_list).map_or(&[][..], |list| list.items());
-    let kwargs = arguments.get("kwargs").filter(|kwargs| **kwargs != Value::Null);
-    let named = kwargs.and_then(Value::as_object).is_some_and(|object| !object.members().is_empty());
+    let members = arguments.as_object().map(|object| object.members());
+    let known = |(name, _): &(Key, Value)| **name == *"args" || **name == *"kwargs";
+    if !members.is_some_and(|members| members.iter().all(known)) {
+        return Err(Refusal::bad(r#"arguments: {"args":[…],"kwargs":{…}} wanted, and no other members"#));
+    }
+    let member = |name: &str| arguments.get(name).filter(|value| **value != Value::Null);
+    let wanted = |name: &str, what: &str| Refusal::bad(format!("{name}: {what} wanted"));
+    let args = match member("args") {
+        Some(args) => args.as_list().ok_or_else(|| wanted("args", "a list"))?.items(),
+        None => &[],
+    };
+    let kwargs = member("kwargs");
+    let named = match kwargs {
+        Some(kwargs) => {
+            !kwargs.as_object().ok_or_else(|| wanted("kwargs", "an object"))?.members().is_empty()
+        }
+        None => false,
+    };
     let object = match args {
         [] => kwargs.cloned().unwrap_or_else(Value::empty_object),
         [one @ Value::Object(_)] if !named => one.clone(),
@@ -76,9 +91,6 @@ pub(super) fn input(arguments: &Value) -> Result<Vec<u8>, Refusal> {
             ));
         }
     };
-    if object.as_object().is_none() {
-        return Err(Refusal::bad("kwargs: an object wanted"));
-    }
     Ok(object.to_string().into_bytes())
 }
 
@@ -191,6 +203,7 @@ mod tests {
     #[test]
     fn arguments_are_named_or_one_object() {
         for (arguments, input_) in [
+            ("{}", "{}"),
             (r#"{"args":null,"kwargs":null}"#, "{}"),
             (r#"{"args":[],"kwargs":{}}"#, "{}"),
             (r#"{"args":[],"kwargs":{"b":1,"a":"x"}}"#, r#"{"a":"x","b":1}"#),
@@ -204,6 +217,13 @@ mod tests {
             r#"{"args":[{},{}]}"#,
             r#"{"args":[{}],"kwargs":{"a":1}}"#,
             r#"{"args":[],"kwargs":[1]}"#,
+            r#"{"args":[{}],"kwargs":5}"#,
+            r#"{"args":{"n":3}}"#,
+            r#"{"args":5}"#,
+            r#"{"n":3}"#,
+            r#"{"kwargs":{},"n":3}"#,
+            "[1]",
+            "null",
         ] {
             assert_eq!(input(&json(bad)).unwrap_err().code, "bad_request", "{bad}");
         }

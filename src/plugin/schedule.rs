@@ -3,8 +3,11 @@
 //!
 //! - A **call** waits in the queue of its plugin until there's room, at most until its caller's time is over.
 //! - A **hook** is run once at a time. What changes while it runs makes one more run; one that failed is run again after 1 s,
-//!   doubling to 60 s, and after a change at once, but never within a second of the failure.
+//!   doubling to 60 s, and after a change at once, but never within a second of the failure. After three runs on end it
+//!   rests for a second before each more, until nothing has changed for a second: it may be itself that changes what it
+//!   subscribed.
 //! - A **list** is run when a file is new or was changed. Until it has ended, a plugin that was loaded before stays as it was.
+//!   One that failed is run again after 10 s, doubling to 10 min: the reason may have been a passing one.
 //!
 //! **Whose turn it is.** At most [`Limits::all`] run at a time, [`Limits::one`] of them of one plugin. The plugins take
 //! turns, and within one its list comes first, then its hook, then its calls in their order: so nobody starves.
@@ -15,15 +18,13 @@
 //! Invariants, which `Schedule::check` tests: `running` of the plugins adds up to `runs`; no queue is longer than its limit;
 //! a plugin that isn't loaded has no waiting calls.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use super::standing::{Hook, List, MAX_RELIST, MAX_RETRY, Plugin, RELIST, RETRY};
 
 /// What a plugin is called.
 pub(super) type Name = Arc<str>;
-
-/// Least and longest time until a hook that failed is run again, in milliseconds.
-const RETRY: u64 = 1_000;
-const MAX_RETRY: u64 = 60_000;
 
 /// How long a list may run, in milliseconds: somebody may wait for the reload.
 pub(super) const LIST_TIME: u64 = 10_000;
@@ -124,121 +125,6 @@ pub(super) enum Effect {
     Refuse(u32, Why),
 }
 
-/// How often and how long.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) calls: u64,
-    pub(super) notifies: u64,
-    /// Of both.
-    pub(super) failures: u64,
-    /// Calls that were refused as busy.
-    pub(super) refused: u64,
-    /// Milliseconds of both.
-    pub(super) last: u64,
-    pub(super) longest: u64,
-    pub(super) sum: u64,
-    /// What went wrong last, and when.
-    pub(super) error: Option<(String, u64)>,
-}
-
-impl Counts {
-    /// Milliseconds that a run took in the mean.
-    pub(super) fn mean(&self) -> u64 {
-        self.sum / self.calls.saturating_add(self.notifies).max(1)
-    }
-}
-
-/// A plugin as the schedule sees it.
-#[derive(Debug)]
-pub(super) struct Plugin {
-    /// `None`: it isn't loaded.
-    terms: Option<Terms>,
-    /// Why it isn't.
-    pub(super) refused: Option<String>,
-    list: List,
-    waiting: VecDeque<(u32, u64)>,
-    running: usize,
-    hook: Hook,
-    /// How long to wait after the next failure.
-    retry: u64,
-    pub(super) counts: Counts,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum List {
-    No,
-    Wanted,
-    /// As this run; the flag: the file is another one already.
-    Running(u32, bool),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hook {
-    /// It has what is there.
-    Idle,
-    Due(Reason),
-    /// As this run; and what came meanwhile.
-    Running(u32, Option<Reason>),
-    Failed {
-        again: u64,
-        at: u64,
-    },
-}
-
-impl Plugin {
-    fn new() -> Plugin {
-        Plugin {
-            terms: None,
-            refused: None,
-            list: List::No,
-            waiting: VecDeque::new(),
-            running: 0,
-            hook: Hook::Idle,
-            retry: RETRY,
-            counts: Counts::default(),
-        }
-    }
-
-    pub(super) fn is_loaded(&self) -> bool {
-        self.terms.is_some()
-    }
-
-    pub(super) fn is_listing(&self) -> bool {
-        self.list != List::No
-    }
-
-    pub(super) fn running(&self) -> usize {
-        self.running
-    }
-
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// It's no plugin any more; its callers are told.
-    fn unload(&mut self, effects: &mut Vec<Effect>) {
-        self.terms = None;
-        if !matches!(self.hook, Hook::Running(..)) {
-            self.hook = Hook::Idle;
-        }
-        effects.extend(self.waiting.drain(..).map(|(call, _)| Effect::Refuse(call, Why::Gone)));
-    }
-
-    fn want(&mut self, reason: Reason, now: u64) {
-        self.hook = match self.hook {
-            Hook::Idle => Hook::Due(reason),
-            Hook::Due(before) => Hook::Due(if reason == Reason::Start { reason } else { before }),
-            Hook::Running(run, before) => {
-                let kept = before.filter(|_| reason != Reason::Start);
-                Hook::Running(run, kept.or(Some(reason)))
-            }
-            Hook::Failed { at, again } => {
-                Hook::Failed { at, again: again.min(now.max(at.saturating_add(RETRY))) }
-            }
-        };
-    }
-}
-
 /// The machine.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -261,8 +147,9 @@ impl Schedule {
     pub(super) fn take(&mut self, input: Input, now: u64, effects: &mut Vec<Effect>) {
         match input {
             Input::Found(name) => {
-                let list = &mut self.plugins.entry(name).or_insert_with(Plugin::new).list;
-                *list = match *list {
+                let plugin = self.plugins.entry(name).or_insert_with(Plugin::new);
+                plugin.relist = RELIST;
+                plugin.list = match plugin.list {
                     List::Running(run, _) => List::Running(run, true),
                     _ => List::Wanted,
                 };
@@ -289,6 +176,9 @@ impl Schedule {
                 self.stopped = true;
                 for plugin in self.plugins.values_mut() {
                     plugin.hook = Hook::Idle;
+                    if matches!(plugin.list, List::Failed(_)) {
+                        plugin.list = List::No;
+                    }
                     let calls = plugin.waiting.drain(..);
                     effects.extend(calls.map(|(call, _)| Effect::Refuse(call, Why::Stopping)));
                 }
@@ -326,7 +216,7 @@ impl Schedule {
         }
         match outcome {
             Ok(terms) => {
-                (plugin.refused, plugin.retry) = (None, RETRY);
+                (plugin.refused, plugin.retry, plugin.relist) = (None, RETRY, RELIST);
                 plugin.terms = Some(terms);
                 if terms.hook {
                     // Another program: what its forerunner failed at is nothing to wait for.
@@ -341,6 +231,8 @@ impl Schedule {
             Err(why) => {
                 plugin.unload(effects);
                 plugin.refused = Some(why);
+                plugin.list = List::Failed(now.saturating_add(plugin.relist));
+                plugin.relist = plugin.relist.saturating_mul(2).min(MAX_RELIST);
             }
         }
     }
@@ -365,15 +257,16 @@ impl Schedule {
         if let Hook::Running(of, again) = plugin.hook
             && of == run
         {
+            plugin.row = if failed { (0, now) } else { (plugin.row.0.saturating_add(1), now) };
             plugin.hook = match again {
                 _ if !plugin.terms.is_some_and(|terms| terms.hook) || self.stopped => Hook::Idle,
                 // The program is another one now.
-                Some(Reason::Start) => Hook::Due(Reason::Start),
+                Some(Reason::Start) => plugin.due(Reason::Start, now),
                 again if failed => {
                     let wait = if again.is_some() { RETRY } else { plugin.retry };
                     Hook::Failed { at: now, again: now.saturating_add(wait) }
                 }
-                Some(reason) => Hook::Due(reason),
+                Some(reason) => plugin.due(reason, now),
                 None => Hook::Idle,
             };
             plugin.retry = if failed { plugin.retry.saturating_mul(2).min(MAX_RETRY) } else { RETRY };
@@ -398,10 +291,13 @@ impl Schedule {
             effects
                 .extend(plugin.waiting.iter().filter_map(late).map(|call| Effect::Refuse(call, Why::Late)));
             plugin.waiting.retain(|(_, deadline)| *deadline > now);
-            if let Hook::Failed { again, .. } = plugin.hook
-                && again <= now
-            {
-                plugin.hook = Hook::Due(Reason::Retry);
+            match plugin.hook {
+                Hook::Failed { again, .. } if again <= now => plugin.hook = Hook::Due(Reason::Retry),
+                Hook::Resting(reason, until) if until <= now => plugin.hook = Hook::Due(reason),
+                _ => {}
+            }
+            if matches!(plugin.list, List::Failed(again) if again <= now) {
+                plugin.list = List::Wanted;
             }
         }
         while self.runs.len() < self.limits.all && !self.stopped {
@@ -462,10 +358,13 @@ impl Schedule {
     pub(super) fn wakes_at(&self) -> Option<u64> {
         let of = |plugin: &Plugin| {
             let calls = plugin.waiting.iter().map(|(_, deadline)| *deadline).min();
-            match plugin.hook {
-                Hook::Failed { again, .. } => Some(calls.map_or(again, |at| at.min(again))),
-                _ => calls,
-            }
+            let hook = match plugin.hook {
+                Hook::Failed { again, .. } => Some(again),
+                Hook::Resting(_, until) => Some(until),
+                Hook::Idle | Hook::Due(_) | Hook::Running(..) => None,
+            };
+            let list = if let List::Failed(again) = plugin.list { Some(again) } else { None };
+            [calls, hook, list].into_iter().flatten().min()
         };
         self.plugins.values().filter_map(of).min()
     }

@@ -2,7 +2,7 @@
 
 use super::desk::{Inner, Loaded};
 use super::manifest::Format;
-use super::schedule::{Counts, Plugin};
+use super::standing::{Counts, Plugin};
 use crate::path::Key;
 use crate::value::Value;
 use std::sync::PoisonError;

@@ -26,6 +26,7 @@ mod migrate;
 mod namespaces;
 mod plugin_examples;
 mod plugin_hooks;
+mod plugin_machine;
 mod plugins;
 mod proxy;
 mod readme;

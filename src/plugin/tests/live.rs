@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::api::error::Refusal;
 use crate::commit::TegaId;
 use crate::daemon::testing::Scratch;
-use crate::hub::{Dialect, Hub, Joining, Outbox, RpcError, Scope};
+use crate::hub::{Asked, Dialect, Hub, Joining, Outbox, RpcError, Scope};
 use crate::path::Path;
 use crate::plugin::{MAX_WAITING, Options, Plugins};
 use crate::store::{self, Store};
@@ -23,7 +23,7 @@ struct World {
     plugins: Plugins,
     hub: Hub,
     store: Store,
-    _dir: Scratch,
+    dir: Scratch,
 }
 
 fn world(scripts: &[(&str, &str)]) -> World {
@@ -45,7 +45,7 @@ fn world(scripts: &[(&str, &str)]) -> World {
     let (done, loaded) = channel();
     plugins.asker().reload(move || done.send(()).unwrap());
     loaded.recv_timeout(PATIENCE).unwrap();
-    World { plugins, hub, store, _dir: dir }
+    World { plugins, hub, store, dir }
 }
 
 impl World {
@@ -79,7 +79,7 @@ fn what_waits_is_bounded_in_bytes_too_and_the_stop_refuses_it_all() {
     let short = world.call(path, "{}");
     assert!(short.try_recv().is_err());
     world.plugins.desk.lock().check();
-    let World { plugins, hub, store, _dir } = world;
+    let World { plugins, hub, store, dir: _dir } = world;
     let desk = plugins.desk.clone();
     drop(plugins);
     for answer in waiting.into_iter().chain([short]) {
@@ -127,6 +127,60 @@ fn a_session_with_the_tega_id_of_a_plugin_is_not_asked() {
     world.hub.call(None, &Path::parse("a.f").unwrap(), &Value::empty_object(), move |o| drop(done.send(o)));
     outbox.take(Some(&mut frames), Waker::noop());
     assert_eq!(frames.len(), 1);
+    world.store.close();
+}
+
+#[test]
+fn a_call_to_a_session_that_the_plugin_had_before_is_refused() {
+    let world = world(&[("p", r#"case $1 in list) echo '{"f":{}}' ;; *) sleep 60 ;; esac"#)]);
+    let path = Path::parse("operational-r1.rpc.p.f").unwrap();
+    let (arguments, time) = (Value::empty_object(), PATIENCE);
+    let asked = Asked { seq: 1, caller: None, path: &path, arguments: &arguments, time };
+    let desk = &world.plugins.desk;
+    let now = desk.lock().loaded.get("p").unwrap().seat.session;
+    let before = world.store.begin_session(TegaId::new("p").unwrap());
+    assert_eq!(desk.call(&"p".into(), before, asked).unwrap_err().code, "no_owner");
+    assert!(desk.call(&"p".into(), now, asked).is_ok());
+    drop(world.plugins);
+    world.store.close();
+}
+
+#[test]
+fn a_leaf_that_is_taken_back_leaves_what_somebody_put_in_its_place_just_before() {
+    let world = world(&[("p", r#"case $1 in list) echo '{"f":{},"g":{}}' ;; *) echo 7 ;; esac"#)]);
+    let desk = &world.plugins.desk;
+    let seat = desk.lock().loaded.get("p").unwrap().seat.clone();
+    let taken_back = |leaf: &str, meanwhile: Option<store::Transaction>| {
+        let leaf = Path::parse(leaf).unwrap();
+        let withdrawal = desk.withdrawal(&seat, leaf.clone()).unwrap();
+        meanwhile.map(|meanwhile| world.store.commit(meanwhile).unwrap());
+        let taken = world.store.commit(withdrawal).is_ok();
+        (taken, world.store.view().node(&leaf).map(|node| node.to_value()))
+    };
+    let f = "operational-r1.rpc.p.f";
+    let put = store::Transaction::new(None).put(Path::parse(f).unwrap(), Value::from("mine"));
+    // A persistent value's version isn't to be the leaf's number by chance.
+    let stamp = world.store.view().node(&Path::parse(f).unwrap()).unwrap().stamp;
+    assert!(stamp.number() > 0);
+    assert_eq!(taken_back(f, Some(put)), (false, Some(Value::from("mine"))));
+    assert!(desk.withdrawal(&seat, Path::parse(f).unwrap()).is_none());
+    assert_eq!(taken_back("operational-r1.rpc.p.g", None), (true, None));
+    drop(seat);
+    drop(world.plugins);
+    world.store.close();
+}
+
+#[test]
+fn a_reload_does_not_list_once_more_what_is_being_listed() {
+    // The world reloads while this one lists itself.
+    let world = world(&[("p", r#"[ $1 != list ] || { echo x >> "$0.lists"; sleep 1; echo '{"f":{}}'; }"#)]);
+    let lists = std::fs::read_to_string(world.dir.path().join("p.lists")).unwrap();
+    assert_eq!(lists, "x\n");
+    assert_eq!(
+        world.plugins.asker().told().get("p").unwrap().get("state").and_then(Value::as_str),
+        Some("loaded")
+    );
+    drop(world.plugins);
     world.store.close();
 }
 

@@ -134,7 +134,8 @@ fn every_call_is_run_or_refused_once_and_every_hook_sees_the_last_change() {
         );
         let unseen: Vec<&Name> = world.stale.iter().filter(|name| world.hears(name)).collect();
         assert!(unseen.is_empty(), "seed {seed}: {unseen:?} didn't see the last change");
-        // A change now is heard by every hook that is there.
+        // A change now is heard at once by every hook that is there, since none was run too often of late.
+        world.now += 1_000;
         for name in &names {
             let hears = world.hears(name);
             world.take(Input::Changed(name.clone()));

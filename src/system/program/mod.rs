@@ -235,7 +235,14 @@ impl Running {
         match waitid(WaitId::Pid(pid), dead) {
             Ok(None) | Err(rustix::io::Errno::INTR) => return Ok(None),
             Ok(Some(_)) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // It's known to be nobody's child any more: somebody else reaped it, and the number of its group may be
+                // anybody's by now.
+                if error == rustix::io::Errno::CHILD {
+                    self.group = None;
+                }
+                return Err(error.into());
+            }
         }
         // Dead and not reaped: the number of the group is still its own.
         self.kill_group();

@@ -115,6 +115,16 @@ fn a_guest_has_its_limits() {
 }
 
 #[test]
+fn one_that_somebody_else_reaped_is_an_error_and_its_number_is_not_used_any_more() {
+    let mut command = Command::new("sh");
+    let mut running = Running::start(command.args(["-c", ":"]), Vec::new(), limits(10_000)).unwrap();
+    waitid(WaitId::Pid(running.group.unwrap()), WaitIdOptions::EXITED).unwrap();
+    let error = running.advance().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::CHILD.raw_os_error()));
+    assert_eq!(running.group, None);
+}
+
+#[test]
 fn one_that_cannot_be_polled_for_is_looked_at() {
     let mut command = Command::new("sh");
     let mut running = Running::start(command.args(["-c", "echo a"]), Vec::new(), limits(10_000)).unwrap();
