@@ -96,8 +96,12 @@ impl Scan {
     }
 }
 
-/// Refuses what others than its owner and root may write: whoever may, could run what they like as this server.
+/// Refuses what others than root and the server's own user may write: whoever may, could run what they like as this server.
 fn check(path: &Path, meta: &Metadata) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    if !is_trusted(meta.uid(), own) {
+        return Err(format!("{} belongs to user {}, who isn't this server's", path.display(), meta.uid()));
+    }
     if meta.mode() & 0o022 == 0 {
         return Ok(());
     }
@@ -106,6 +110,11 @@ fn check(path: &Path, meta: &Metadata) -> Result<(), String> {
         path.display(),
         meta.mode() & 0o7777
     ))
+}
+
+/// Root may do what it likes anyway.
+fn is_trusted(owner: u32, own: u32) -> bool {
+    owner == 0 || owner == own
 }
 
 #[cfg(test)]
@@ -126,6 +135,26 @@ mod tests {
 
     fn names(scan: &Scan) -> Vec<&str> {
         scan.found.iter().map(|found| &*found.name).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        assert!(is_trusted(0, 1000) && is_trusted(1000, 1000) && is_trusted(0, 0));
+        assert!(!is_trusted(1000, 0) && !is_trusted(1001, 1000));
+        if rustix::process::geteuid().is_root() {
+            let scratch = Scratch::new();
+            let dir = scratch.path().join("plugins");
+            fs::create_dir(&dir).unwrap();
+            chmod(&dir, 0o755);
+            put(&dir, "mine", 0o755);
+            put(&dir, "theirs", 0o755);
+            std::os::unix::fs::chown(dir.join("theirs"), Some(65_534), None).unwrap();
+            let found = scan(std::slice::from_ref(&dir));
+            assert_eq!(names(&found), ["mine"]);
+            assert!(found.refused[0].1.contains("belongs to user 65534"), "{:?}", found.refused);
+            std::os::unix::fs::chown(&dir, Some(65_534), None).unwrap();
+            assert_eq!(names(&scan(&[dir])), [""; 0]);
+        }
     }
 
     #[test]

@@ -353,7 +353,7 @@ fn keys_of_routers_are_exported_and_compared_only_when_asked_for_and_never_impor
         let (code, _, err) = tega(&server, args, &out);
         assert!(code == 1 && err.contains("r.uci.wireless.w.key is ***"), "{code} {err}");
     }
-    let stars = ok(&server, &["export", "r.uci", "--json"], "");
+    let stars = tega(&server, &["export", "r.uci", "--json"], "").1;
     for (args, stdin) in
         [(&["tx"][..], "r.uci.wireless.w.key=\"***\"\n"), (&["put", "r.uci", "-"], stars.as_str())]
     {

@@ -34,8 +34,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
-    prlimit, setpriority_process, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group,
+    pidfd_open, prlimit, setpriority_process, waitid,
 };
 
 use pipes::{Input, Output};
@@ -218,8 +218,10 @@ impl Running {
 
     fn kill_group(&self) {
         if let Some(group) = self.group {
-            // Nobody may be left in it.
+            // Nobody may be left in it, its head neither, which may have gone to another one: it isn't reaped yet, so
+            // that its number is its own.
             let _ = kill_process_group(group, Signal::KILL);
+            let _ = kill_process(group, Signal::KILL);
         }
     }
 
