@@ -254,8 +254,19 @@ call) echo $$ > DIR/sleeps; sleep 60 & sleep 60 ;;
 esac
 "#;
 
-/// What becomes of each misbehaviour: the code, and a part of the message.
-const FATES: [(&str, &str, &str); 8] = [
+/// A misbehaviour, and what becomes of it: the code, and a part of the message.
+type Fate = (&'static str, &'static str, &'static str);
+
+/// Those that can be shown here.
+fn fates() -> Vec<Fate> {
+    let emulated = std::env::var_os("TEGA_RUNNER").is_some();
+    if emulated {
+        eprintln!("qemu passes no limit of memory on to the kernel: a plugin that grows is passed over");
+    }
+    FATES.into_iter().filter(|fate| !(emulated && fate.0 == "bad.grows")).collect()
+}
+
+const FATES: [Fate; 8] = [
     ("sleeper.sleeps", "timeout", "sleeper call sleeps: killed: still runs after 1 s"),
     ("bad.floods", "rpc_failed", "killed: printed more than 1048576 bytes"),
     ("bad.forks", "rpc_failed", "killed: printed more than 1048576 bytes"),
@@ -274,11 +285,13 @@ fn each_limit_ends_a_run_tells_its_caller_and_nobody_else_suffers() {
     plugins.put("sleeper", SLEEPER);
     plugins.put("sys", SYS);
     let server = plugins.serve(&["bad", "sleeper", "sys"], &["--plugin-memory", "32"]);
+    let fates = fates();
     std::thread::scope(|scope| {
-        let calls = FATES.map(|fate| {
-            let server = &server;
-            (fate, scope.spawn(move || call(server, &format!("operational-r1.rpc.{}", fate.0), "")))
-        });
+        let run = |fate: &Fate| {
+            let (server, path) = (&server, format!("operational-r1.rpc.{}", fate.0));
+            (*fate, scope.spawn(move || call(server, &path, "")))
+        };
+        let calls: Vec<_> = fates.iter().map(run).collect();
         // Meanwhile the server answers others, and other plugins run.
         let mut others = 0;
         while calls.iter().any(|(_, call)| !call.is_finished()) {
@@ -294,7 +307,8 @@ fn each_limit_ends_a_run_tells_its_caller_and_nobody_else_suffers() {
             assert!(told == code && message.contains(part), "{method}: {told} {message}");
         }
     });
-    assert_eq!((number(&server, "bad", "failures"), number(&server, "sleeper", "failures")), (7, 1));
+    let failures = (number(&server, "bad", "failures"), number(&server, "sleeper", "failures"));
+    assert_eq!(failures, (i64::try_from(fates.len()).unwrap() - 1, 1));
     assert!(member(&server, "bad", "error").unwrap().get("message").is_some());
     assert!(server.said().contains("plugin bad: no such device"), "stderr goes to the log");
     assert_eq!(plugins.traced("forked"), "all\n");
