@@ -154,6 +154,9 @@ impl Running {
     /// Starts a program with this on its standard input. The command's own settings of pipes and group are replaced.
     pub fn start(command: &mut Command, input: Vec<u8>, limits: Limits) -> io::Result<Running> {
         let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let mut sheltered =
+            limits.guest.filter(|_| BY_SHELL).map(|guest| by_shell(command, guest)).transpose()?;
+        let command = sheltered.as_mut().unwrap_or(command);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let begun = Instant::now();
         let mut child = command.spawn()?;
@@ -285,6 +288,37 @@ impl Drop for Running {
 /// Sets what keeps a program from harming the server. What the system refuses is left out, and told once: the other limits
 /// hold.
 fn restrain(pid: Pid, guest: &Guest) {
+    if !BY_SHELL {
+        limit(pid, guest);
+    }
+    let adjust = format!("/proc/{}/oom_score_adj", pid.as_raw_pid());
+    if let Err(error) = std::fs::write(&adjust, "1000") {
+        log::debug!("{adjust}: {error}");
+    }
+    // Where the server runs nicely itself, this isn't worse.
+    let _ = setpriority_process(Some(pid), NICE);
+}
+
+/// On MIPS rustix looks for prlimit by musl's dlsym, which a static program there calls without the register that it goes by,
+/// and dies. So a shell sets the limits of itself, and becomes the program.
+const BY_SHELL: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
+
+/// The same program, by a shell that sets the limits. Of the environment it gets what the command itself says.
+fn by_shell(command: &Command, guest: Guest) -> io::Result<Command> {
+    // As a start without a shell would tell it.
+    std::fs::metadata(command.get_program())?;
+    let mut shell = Command::new("/bin/sh");
+    let script = format!("ulimit -c 0; ulimit -v {} && exec \"$@\"", guest.memory / 1024);
+    shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    Ok(shell)
+}
+
+/// Memory and cores, from outside.
+fn limit(pid: Pid, guest: &Guest) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     for (resource, most) in [(Resource::As, guest.memory), (Resource::Core, 0)] {
@@ -293,12 +327,6 @@ fn restrain(pid: Pid, guest: &Guest) {
             log::log!(level, "process {} goes without its limit of {resource:?}: {error}", pid.as_raw_pid());
         }
     }
-    let adjust = format!("/proc/{}/oom_score_adj", pid.as_raw_pid());
-    if let Err(error) = std::fs::write(&adjust, "1000") {
-        log::debug!("{adjust}: {error}");
-    }
-    // Where the server runs nicely itself, this isn't worse.
-    let _ = setpriority_process(Some(pid), NICE);
 }
 
 /// Polls, at most this long. That it was interrupted is no error.

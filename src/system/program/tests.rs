@@ -152,3 +152,15 @@ fn one_that_leaves_its_group_is_killed_all_the_same() {
     assert_eq!(ended.status.unwrap_err(), Killed::Late(Duration::from_millis(500)));
     assert!(ended.took < Duration::from_secs(20));
 }
+
+#[test]
+fn a_shell_sets_the_limits_where_nobody_else_can() {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -v; ulimit -c; echo $A \"$B\" $1; pwd", "x", "a b"]);
+    command.env_clear().env("A", "1").current_dir("/");
+    let mut shell = by_shell(&command, Guest { memory: 64 << 20 }).unwrap();
+    let ended = run(&mut shell, Vec::new(), Limits { guest: None, ..limits(10_000) }, None).unwrap();
+    assert_eq!(String::from_utf8(ended.printed).unwrap(), "65536\n0\n1  a b\n/\n", "{:?}", ended.status);
+    let error = by_shell(&Command::new("/nowhere"), Guest { memory: 64 << 20 }).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+}
