@@ -265,7 +265,8 @@ const WATCH_MORE: &str = "It connects again when the connection breaks, and goes
 With --exec nothing is printed: sh runs COMMAND with what is there now on its standard input, and again after each change,\n\
 one run at a time; changes while it runs make one more. A run that fails is repeated, 1 s later and up to 60 s. It reads\n\
 {\"reason\":\"start|change|retry\",\"nodes\":[{\"path\":…,\"version\":…,\"value\":…}]}, or with --flat a line PATH=JSON for each leaf;\n\
-nothing there: no value, no line. What is done under the same --id isn't told. $TEGA_PATH and $TEGA_REASON are set. --count counts runs that succeeded.";
+nothing there: no value, no line. What is done under the same --id isn't told. $TEGA_PATH and $TEGA_REASON are set. --count counts\n\
+runs that succeeded; --timeout lets the last one end.";
 const SUB: &[Flag] = &[
     Flag::Json,
     Flag::Regex,

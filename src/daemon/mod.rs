@@ -7,8 +7,8 @@
 //! **Start.** Everything that can fail fails before the first client is served, with one line that says what to do
 //! ([`StartError`]): the socket, the addresses, the data directory, the log. Nothing is left behind by a failed start.
 //!
-//! **Stop.** SIGTERM and SIGINT end the plugins, stop accepting, end the sessions, then close the store, which makes durable all that
-//! was acknowledged. Clients that don't let go are cut off: the whole takes less than a second, plus one fsync.
+//! **Stop.** SIGTERM and SIGINT end the plugins, stop accepting, end the sessions, then close the store, which makes
+//! durable all that was acknowledged. Clients that don't let go are cut off: the whole takes less than a second, plus one fsync.
 //!
 //! **Reload.** SIGHUP reads the token file again ([`Server::reload`]): sessions and streams whose token is gone or changed
 //! end. A file that can't be used changes nothing, and the log says why. It looks for plugins again, too.

@@ -80,15 +80,18 @@ impl Sending {
                     continue;
                 }
                 let value = node.to_value();
-                let weight = 64 + value.text_len();
+                let weight = 64 + path_len(&lease.path) + value.text_len();
+                let before = self.told.insert(lease.path.clone(), now);
                 if weight > LONGEST {
-                    // Seen here alone: with it the other end would end the link.
+                    // Seen here alone: with it the other end would end the link. What it saw there before is old.
                     log::warn!("{} is too long to be seen over a link: {weight} bytes", lease.path);
-                    self.told.insert(lease.path.clone(), now);
+                    if before.is_some() {
+                        room = room.saturating_sub(path_len(&lease.path));
+                        said.gone.push(lease.path);
+                    }
                     continue;
                 }
                 room = room.saturating_sub(weight);
-                self.told.insert(lease.path.clone(), now);
                 said.put.push(Leased {
                     path: lease.path,
                     value,
@@ -97,10 +100,15 @@ impl Sending {
                 });
             }
         }
-        // Outside of the whole set, what went is said by name.
-        said.gone = self.told.keys().filter(|path| !there.contains(*path)).cloned().collect();
-        for path in &said.gone {
-            self.told.remove(path);
+        // Outside of the whole set, what went is said by name; what there's no room for, in the next frame.
+        let gone: Vec<Path> = self.told.keys().filter(|path| !there.contains(*path)).cloned().collect();
+        for path in gone {
+            if room == 0 {
+                break;
+            }
+            room = room.saturating_sub(path_len(&path));
+            self.told.remove(&path);
+            said.gone.push(path);
         }
         said.more = more && !self.whole;
         let anything = !self.whole || !said.put.is_empty() || !said.gone.is_empty();
@@ -108,6 +116,11 @@ impl Sending {
         self.whole = self.whole || !more;
         anything.then_some(said)
     }
+}
+
+/// How many bytes a path takes as a JSON text.
+fn path_len(path: &Path) -> usize {
+    Value::from(path.to_string()).text_len()
 }
 
 /// A node of a session at the other end.
@@ -261,6 +274,7 @@ impl Received {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{MAX_MESSAGE, link};
     use crate::store::Options;
 
     struct End {
@@ -313,6 +327,7 @@ mod tests {
         loop {
             let theirs = |session| from.received.owns(session);
             let Some(said) = from.sending.next(&from.store, &roots(), theirs) else { return frames };
+            assert!(link::presence(&said).len() <= MAX_MESSAGE);
             frames += 1;
             to.received.take(&to.store, &roots(), said);
         }
@@ -387,6 +402,37 @@ mod tests {
         r1.store.end_session(x);
         carry(&mut r1, &mut g);
         assert_eq!(g.shown(), "");
+    }
+
+    #[test]
+    fn many_long_names_come_and_go_in_frames_that_the_other_end_takes() {
+        let (mut r1, mut g) = (End::new(), End::new());
+        let x = r1.session("x");
+        let long = |at: usize| format!("a{}.n{at}", format!(".{}", "k".repeat(500)).repeat(10));
+        for at in 0..300 {
+            r1.put(x, &long(at), Value::from(1));
+        }
+        assert!(carry(&mut r1, &mut g) > 20);
+        g.settle();
+        assert_eq!(g.store.ephemeral(&Path::TOP).len(), 300);
+        r1.store.end_session(x);
+        assert!(carry(&mut r1, &mut g) > 20);
+        assert_eq!(g.shown(), "");
+    }
+
+    #[test]
+    fn a_node_that_became_too_long_is_seen_no_more() {
+        let (mut r1, mut g) = (End::new(), End::new());
+        let x = r1.session("x");
+        r1.put(x, "a.p", Value::from(1));
+        carry(&mut r1, &mut g);
+        assert_eq!(g.shown(), "a.p=1 of x");
+        r1.put(x, "a.p", Value::from("x".repeat(LONGEST)));
+        carry(&mut r1, &mut g);
+        assert_eq!((g.shown().as_str(), carry(&mut r1, &mut g)), ("", 0));
+        r1.put(x, "a.p", Value::from(2));
+        carry(&mut r1, &mut g);
+        assert_eq!(g.shown(), "a.p=2 of x");
     }
 
     #[test]

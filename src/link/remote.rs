@@ -80,7 +80,9 @@ impl Link {
             Ok(seq) => {
                 let frame = frame(seq);
                 if frame.len() > MAX_MESSAGE {
-                    requests.refuse(seq, too_long("it", &self.peer))
+                    let message =
+                        "the request, as text, is too long for it; nothing happened, send less at once";
+                    requests.refuse(seq, too_long(message, &self.peer))
                 } else if self.mailbox.request(seq, frame) {
                     None
                 } else {
@@ -131,10 +133,7 @@ impl Link {
 /// What is too long for a frame: the text of a value may be longer than the one that it came by, and the other end would
 /// end the link.
 pub(super) fn too_long(what: &str, peer: &TegaId) -> Refusal {
-    let message = format!(
-        "{what} is longer than the {MAX_MESSAGE} bytes of a message, and can't go over the link to {peer}"
-    );
-    Refusal::new("too_large", message)
+    Refusal::new("too_large", format!("the link to {peer} takes {MAX_MESSAGE} bytes in a message: {what}"))
 }
 
 /// Runs what is to be told, where no lock is held.
@@ -182,7 +181,10 @@ impl Remote for Link {
         if may_hear {
             let frame = link::publish(channel, from, &body.to_string());
             match frame.len() > MAX_MESSAGE {
-                true => log::warn!("a message of {from}: {}", too_long("it", &self.peer).message),
+                true => log::warn!(
+                    "{}",
+                    too_long(&format!("one of {from} is longer and isn't passed on"), &self.peer).message
+                ),
                 false => self.mailbox.tell(frame),
             }
         }

@@ -32,7 +32,10 @@ impl Serving<'_> {
             let body = outcome.unwrap_or_else(|refusal| link::body::refused(&refusal));
             let mut frame = link::done(seq, &body);
             if frame.len() > MAX_MESSAGE {
-                frame = link::done(seq, &link::body::refused(&too_long("the answer", &peer)));
+                frame = link::done(
+                    seq,
+                    &link::body::refused(&too_long("the answer is longer; it was done", &peer)),
+                );
             }
             mailbox.answer(frame);
         };

@@ -81,20 +81,14 @@ impl Secrets {
 
     /// Whether the option of this name is one. Capitals don't matter.
     pub fn hides(&self, option: &str) -> bool {
-        let name = option.to_ascii_lowercase();
-        let public = is_public(&name);
-        let named = |pattern: &String| fits(pattern, &name) && (!public || *pattern == name);
-        self.names.iter().any(named)
+        is_named(option, self.names.iter().map(String::as_str))
     }
 }
 
 /// Whether the leaf with these keys is a secret by [`SECRETS`]: an option of that name in `ROOT.uci.PACKAGE.SECTION`.
 pub fn is_secret(keys: &[Key]) -> bool {
     match keys {
-        [_, uci, _, _, option, ..] if uci == UCI => {
-            let name = option.to_ascii_lowercase();
-            SECRETS.iter().any(|pattern| fits(pattern, &name)) && !is_public(&name)
-        }
+        [_, uci, _, _, option, ..] => uci == UCI && is_named(option, SECRETS.iter().copied()),
         _ => false,
     }
 }
@@ -159,8 +153,11 @@ fn in_place_of(value: &Value) -> Value {
     Value::list(items).unwrap_or_else(|_| Value::from(HIDDEN))
 }
 
-fn is_public(name: &str) -> bool {
-    PUBLIC.iter().any(|pattern| fits(pattern, name))
+/// Whether one of these patterns means an option; one that only looks secret must be named whole.
+fn is_named<'a>(option: &str, mut patterns: impl Iterator<Item = &'a str>) -> bool {
+    let name = option.to_ascii_lowercase();
+    let is_public = PUBLIC.iter().any(|pattern| fits(pattern, &name));
+    patterns.any(|pattern| fits(pattern, &name) && (!is_public || pattern == name))
 }
 
 fn fits(pattern: &str, name: &str) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! A plugin is an executable file in a directory of `--plugins`, by the convention of OpenWrt's rpcd: `NAME list`
 //! prints its methods, `NAME call METHOD` reads arguments as JSON and prints a result. Each method is an ephemeral leaf
-//! `%NAME.METHOD` that the whole fleet can call. One that names `.subscribe` paths is a **hook** too: `NAME notify` is run with
-//! the state of these paths, at the start and after changes.
+//! `%NAME.METHOD` that the whole fleet can call. One that names `.subscribe` paths is a **hook** too: `NAME notify` is
+//! run with the state of these paths, at the start and after changes.
 //!
 //! ```text
 //! hub ── call ──→ desk ──→ schedule ──→ engine: start, poll, kill ──→ desk ── settle ──→ hub
@@ -11,36 +11,40 @@
 //! ```
 //!
 //! - `scan`: which files are plugins. `manifest`: what one says of itself. `run`: what one gets, and what came of it.
-//! - `schedule`: whose turn it is, pure; `standing`: how one plugin stands there. `desk`: what is shared: calls come in here, from any thread, and are refused here
-//!   when too many wait. `engine`: the one thread. `ear`: hears of changes. `told`: `/_plugins`.
+//! - `schedule`: whose turn it is, pure; `standing`: how one plugin stands there. `desk`: what is shared: calls come in
+//!   here, from any thread, and are refused here when too many wait. `engine`: the one thread. `ear`: hears of changes.
+//!   `told`: `/_plugins`.
 //!
-//! **One thread** runs all of them: it polls the pipes of the programs and never waits for one. Only the start of a program may
-//! hold it up, until its file is read from the disk. A plugin has a session in the hub ([`Resident`](crate::hub::Resident)),
-//! which owns its leaves; clients under the same tega ID don't get its calls, and only its own leaves lead to it.
+//! **One thread** runs all of them: it polls the pipes of the programs and never waits for one. Only the start of a
+//! program may hold it up, until its file is read from the disk. A plugin has a session in the hub
+//! ([`Resident`](crate::hub::Resident)), which owns its leaves; clients under the same tega ID don't get its calls, and
+//! only its own leaves lead to it.
 //!
-//! **A hook** gets a state and not a list of changes, so nothing can be missing from it: changes while it runs
-//! make one more run with the state of then, a failure is tried again, and after a restart it begins with what is there. It may be
-//! run without need: twice for one change. One that writes what it subscribed is notified of that too, and must write only what
-//! differs, or it goes round: at most once a second, after three runs on end.
+//! **A hook** gets a state and not a list of changes, so nothing can be missing from it: changes while it runs make one
+//! more run with the state of then, a failure is tried again, and after a restart it begins with what is there. It may
+//! be run without need: twice for one change. One that writes what it subscribed is notified of that too, and must
+//! write only what differs, or it goes round: at most once a second, after three runs on end.
 //!
-//! **Reload** looks at the directories again. A file that is new or another than before is listed; until that has ended, the
-//! plugin is what it was. What runs goes on as the program that it was started as, also of a plugin that is gone. A list that fails takes the plugin out until one succeeds: it's tried again, since a busy
-//! machine may be the reason.
+//! **Reload** looks at the directories again. A file that is new or another than before is listed; until that has
+//! ended, the plugin is what it was. What runs goes on as the program that it was started as, also of a plugin that is
+//! gone. A list that fails takes the plugin out until one succeeds: it's tried again, since a busy machine may be the
+//! reason.
 //!
-//! **How it fails.** Each run has limits ([`program`](crate::system::program)): its time, what it prints and says, its address
-//! space. A run that meets one is killed with its process group, and its caller told which it was. What is killed for time is
-//! `timeout`: nobody knows how far it came. Queues are bounded: so many runs and waiting calls, so many bytes of
-//! arguments. Leaves that others remove are put again within ten seconds.
+//! **How it fails.** Each run has limits ([`program`](crate::system::program)): its time, what it prints and says, its
+//! address space. A run that meets one is killed with its process group, and its caller told which it was. What is
+//! killed for time is `timeout`: nobody knows how far it came. Queues are bounded: so many runs and waiting calls, so
+//! many bytes of arguments. Leaves that others remove are put again within ten seconds.
 //!
-//! **Stop.** Plugins go first, before the network and the store: their callers are still there to be told, and
-//! the leaves are taken back while there's a link to tell it over. Nothing is lost by it: a hook that was killed is run at the next
-//! start anyway, and the store, which closes last, takes all that a program wrote before it died. Programs are killed at once;
-//! what the kernel hasn't let go of in 200 ms is left behind.
+//! **Stop.** Plugins go first, before the network and the store: their callers are still there to be told, and the
+//! leaves are taken back while there's a link to tell it over. Nothing is lost by it: a hook that was killed is run at
+//! the next start anyway, and the store, which closes last, takes all that a program wrote before it died. Programs are
+//! killed at once; what the kernel hasn't let go of in 200 ms is left behind.
 //!
-//! **What it isn't.** No jail: a plugin may do what the server's user may, and whoever may write its file or its directory
-//! is trusted with that; so both are refused where others may. Files with other names, and the original's Python plugins,
-//! are passed over. And no supervisor: programs of a server that was itself killed go on without a limit until they end, or write
-//! to a pipe that nobody reads any more; a hook of before may then run beside the one of now.
+//! **What it isn't.** No jail: a plugin may do what the server's user may, and whoever may write its file or its
+//! directory is trusted with that; so both are refused where others may. Files with other names, and the original's
+//! Python plugins, are passed over. And no supervisor: programs of a server that was itself killed go on without a
+//! limit until they end, or write to a pipe that nobody reads any more; a hook of before may then run beside the one of
+//! now.
 
 mod desk;
 mod ear;

@@ -449,7 +449,7 @@ fn a_plugin_of_a_router_is_called_through_the_global() {
 
 /// What others feel while plugins behave badly: `cargo test --release --test it plugins::latency -- --ignored --nocapture`.
 #[test]
-#[ignore = "it measures"]
+#[ignore = "a measurement: cargo test --release --test it plugins::latency -- --ignored --nocapture"]
 fn latency_for_others_while_plugins_behave_badly() {
     let plugins = Plugins::new();
     plugins.put("bad", BAD);

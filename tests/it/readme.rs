@@ -178,7 +178,7 @@ fn the_routers_of_the_readme_get_their_channel_and_confirm_it() {
 }
 
 #[test]
-#[ignore = "a hundred servers at once: cargo test --release --test it readme:: -- --ignored --nocapture"]
+#[ignore = "a hundred servers at once: cargo test --test it readme:: -- --ignored --nocapture"]
 fn a_hundred_routers_get_their_channel_and_confirm_it() {
     change_the_channel(100);
 }

@@ -14,7 +14,8 @@
 //!
 //! **Limits of the process** ([`Guest`]) are set from outside, right after the start, since nothing can be done between fork
 //! and exec without `unsafe`. That leaves a window: until the server has set them the program runs without, and a
-//! child that it forks by then has none for good. Memory is limited for each process, not for the group.
+//! child that it forks by then has none for good. On MIPS, where that way isn't to be had, a shell sets them and becomes the
+//! program. Memory is limited for each process, not for the group.
 //!
 //! **What it isn't.** No jail: a program may do what the user may that the server runs as, and one that
 //! leaves its process group (`setsid`) is not killed. A process that the kernel can't kill (it waits for a dead disk)
