@@ -11,7 +11,7 @@
 // A [Client] is one session over one WebSocket, which all its calls share: they are pipelined, and their answers may
 // overtake each other. Only [Client.History] and [Client.Diff] go by HTTP, to the same address. When the link breaks, it's
 // made again by itself, with growing pauses from 50 ms to 5 s, and then listens to the same channels and sets the same
-// ephemeral nodes.
+// ephemeral nodes, before its next write is done; a read may come before them.
 //
 // Meanwhile calls wait: until their context ends or, where it has no deadline, for [Timeout]. What was under way when the
 // link broke is dealt with by what it is:

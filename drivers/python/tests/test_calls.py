@@ -79,8 +79,8 @@ async def test_rpc_again(server: Server) -> None:
             for happens in (proxy.cut, lambda: server.kill().start()):
                 assert await db.call("again.f") == "here"
                 happens()
-                # The first request of the new link comes behind the leaf.
-                await owner.get("/")
+                # The first write of the new link is done behind the leaf.
+                await owner.put("again.behind", True)
 
                 async def call() -> Any:
                     try:
