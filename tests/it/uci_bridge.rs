@@ -461,6 +461,13 @@ fn an_edit_during_a_trial_is_not_lost_when_the_trial_is_undone() {
     assert_eq!(net.read("dhcp"), DHCP.replace("100", "33"));
     assert!(text(&told, &["kept", "network"]).contains("on trial"), "{told}");
     assert_eq!(fs::read_to_string(net.router.data().join("uci/kept/network")).unwrap(), edited);
+    // What counts is the version that was confirmed, not the newest one.
+    eventually("the other edit is drift, and told line by line", || {
+        net.told()
+            .get("drift")
+            .and_then(|it| it.get("dhcp"))
+            .is_some_and(|it| it.to_string().contains("'100' → '33'"))
+    });
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Drift {
         self.proposed.clear();
     }
 
-    /// Looks at the files that were confirmed so. `packages`: what the tree says, where that is what counts. True:
+    /// Looks at the files that were confirmed so. `packages`: what the confirmed version says, where that is known. True:
     /// something else differs now.
     pub(super) fn look(
         &mut self,
@@ -82,13 +82,17 @@ impl Drift {
             match found {
                 Some(found) => {
                     if before.is_none() {
-                        log::warn!("{name} was edited here: {} differences", found.lines.len());
+                        match found.lines.as_slice() {
+                            [] => log::warn!("{name} was edited here: {}", found.note),
+                            [one] => log::warn!("{name} was edited here: {one}"),
+                            lines => log::warn!("{name} was edited here: {} differences", lines.len()),
+                        }
                     }
                     self.found.insert(name.clone(), found);
                 }
                 None => drop(self.found.remove(name)),
             }
-            // Where the tree isn't what counts, what differs is to be told again once it is.
+            // What can't be told now may be told later.
             if packages.is_some() {
                 self.looks.insert(name.clone(), look);
             }
@@ -110,7 +114,10 @@ impl Drift {
         let drifted = |lines, note: String| Some(Drifted { since, lines, note, sum: sum.clone() });
         let tree = packages.and_then(|packages| packages.iter().find(|(key, _)| key.as_str() == name));
         let Some((_, tree)) = tree else {
-            return drifted(Vec::new(), "it isn't what was confirmed".into());
+            return drifted(
+                Vec::new(),
+                "it isn't what was confirmed, and that version is no longer kept".into(),
+            );
         };
         match plan::value_of(config, name) {
             Err(why) => drifted(Vec::new(), why),

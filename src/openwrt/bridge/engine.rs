@@ -417,10 +417,17 @@ impl Engine {
     }
 
     fn look_for_drift(&mut self) {
-        let said = plan::said(&self.store.view(), &self.root);
         let state = self.trial.state();
-        // Elsewhere the tree isn't what the files are to be.
-        let packages = said.filter(|_| state == State::Confirmed).and_then(|said| said.packages);
+        // Elsewhere the newest of the tree isn't what the files are to be.
+        let packages = match state {
+            State::Confirmed => plan::said(&self.store.view(), &self.root).and_then(|said| said.packages),
+            _ => self
+                .journal
+                .memory()
+                .confirmed
+                .as_ref()
+                .and_then(|it| plan::said_by(&self.store, &self.root, it.mark)),
+        };
         let (config, base) = (self.journal.config(), &self.journal.memory().base);
         if self.drift.look(config, base, packages.as_deref(), &self.options.secrets) {
             self.tell();

@@ -12,7 +12,8 @@ use crate::openwrt::package::{self, Rendered};
 use crate::openwrt::secret::Secrets;
 use crate::openwrt::uci::File;
 use crate::path::Key;
-use crate::store::View;
+use crate::store::{Store, View};
+use crate::tree::Tree;
 use crate::value::Value;
 
 /// The most lines of differences that are told of one package.
@@ -34,15 +35,26 @@ pub(super) struct Said {
     pub(super) confirm_seconds: Option<u64>,
 }
 
+/// The packages of a state of the config root.
+fn packages_of(tree: &Tree) -> Option<Vec<(Key, Value)>> {
+    let value = tree.get(&[Key::from(UCI)])?.to_value();
+    value.as_object().map(|object| object.members().to_vec()).filter(|packages| !packages.is_empty())
+}
+
+/// The packages of a version of the config root, if it's kept.
+pub(super) fn said_by(store: &Store, root: &str, mark: Mark) -> Option<Vec<(Key, Value)>> {
+    let past = store.at(root, i64::try_from(mark.version.0).ok()?).ok()?;
+    packages_of(past.tree.as_ref().filter(|_| past.incarnation == mark.incarnation)?)
+}
+
 /// What the config root says now; `None`: it doesn't exist. Ephemeral nodes say nothing: they may be gone in a moment.
 pub(super) fn said(view: &View, root: &str) -> Option<Said> {
     let state = view.root(root)?;
     let mark = Mark { incarnation: state.incarnation, version: state.version };
     let node = |keys: &[Key]| state.tree.get(keys).map(|node| node.to_value());
-    let value = node(&[Key::from(UCI)]);
-    let packages = value.as_ref().and_then(Value::as_object).map(|object| object.members().to_vec());
-    let packages = packages.filter(|packages| !packages.is_empty());
-    let sum = packages.as_ref().and(value).map(|value| Sum::of(value.to_string().as_bytes()));
+    let packages = packages_of(&state.tree);
+    let value = packages.as_ref().and_then(|_| node(&[Key::from(UCI)]));
+    let sum = value.map(|value| Sum::of(value.to_string().as_bytes()));
     let seconds = node(&[Key::from("tega"), Key::from("confirm_seconds")]);
     let confirm_seconds = seconds.and_then(|it| it.as_int()).and_then(|it| u64::try_from(it).ok());
     Some(Said { mark, packages, sum, confirm_seconds })
