@@ -182,7 +182,7 @@ impl From<store::Error> for Refusal {
             NotFound { path } => Refusal::not_found(&path),
             NoVersion { root, version } => Refusal {
                 expected: Some(version),
-                ..Refusal::new("not_found", format!("version {version} of {root} isn't in the kept history"))
+                ..Refusal::new("not_found", format!("version {version} of {root} isn't kept; its history lists those that are"))
             },
             NoTransaction { txid } => {
                 Refusal::new("not_found", format!("no transaction {txid:?}; it never was, or it expired"))
@@ -260,7 +260,10 @@ impl From<RpcError> for Refusal {
         match error {
             NotRpc { path } => Refusal::new(
                 "not_found",
-                format!("no RPC at {}; an RPC is a leaf of the form \"%OWNER.FUNC\"", Shown(&path)),
+                format!(
+                    "nobody serves a function at {}: that would be a leaf of the form \"%OWNER.FUNC\"",
+                    Shown(&path)
+                ),
             )
             .at(&path),
             NoOwner { path, owner } => Refusal::new(

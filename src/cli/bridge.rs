@@ -4,7 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 
 use super::fault::Fault;
 use super::flags::Flag;
-use super::parse::Typed;
+use super::parse::{self, Typed};
 use super::remote::Remote;
 use super::serve::data_dir;
 use super::show::{Form, Out, note};
@@ -25,6 +25,10 @@ const WITH_UCI: [(Flag, &str); 7] = [
     (Flag::UciReload, "--uci-reload"),
     (Flag::UciSecret, "--uci-secret"),
 ];
+
+/// The actions of `tega uci`.
+const ACTIONS: [&str; 11] =
+    ["check", "export", "show", "import", "adopt", "status", "diff", "confirm", "revert", "retry", "recover"];
 
 /// The bridge that the options of `serve` mean.
 pub(super) fn options(typed: &Typed) -> Result<Option<Options>, Fault> {
@@ -99,7 +103,15 @@ pub(super) fn bridge(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
             note(&done.map_err(Fault::error)?);
             Ok(())
         }
-        _ => Err(Fault::usage(format!("usage: tega uci {}", typed.row.args))),
+        [action, ..] if !ACTIONS.contains(action) => {
+            let near = parse::nearest(action, ACTIONS.into_iter());
+            let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            Err(Fault::usage(format!("uci: no action {action:?}{hint}; usage: tega uci {}", typed.row.args)))
+        }
+        _ => Err(Fault::usage(format!(
+            "uci: too many arguments, or too few; usage: tega uci {}",
+            typed.row.args
+        ))),
     }
 }
 
@@ -151,7 +163,9 @@ fn import(typed: &Typed, root: &str, files: &[&str]) -> Result<(), Fault> {
         let name = FilePath::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let fail = |why: &dyn std::fmt::Display| Fault::error(format!("{file}: {why}"));
         if !bridge::files::is_package(name) {
-            return Err(fail(&format!("{name:?} is no name of a package")));
+            return Err(fail(&format!(
+                "a package is called as its file, and {name:?} is no name of one (letters, digits, _ and -)"
+            )));
         }
         let parsed = super::uci::read(file).map_err(Fault::error)?;
         let value = package::read(&parsed).map_err(|error| fail(&error))?;

@@ -216,11 +216,24 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
         (None, None) => return Err(Fault::usage("a path is needed: tega import PATH -")),
     };
     whole(&path, &value)?;
+    one_root(&path, &value)?;
     if path.is_empty() {
         return commit_import(typed, roots_of(&value)?);
     }
     let write = Write { by: remote.by.clone(), ..Write::default() };
     remote.change(&Route::Put { path, write, ephemeral: false }, Some(&value)).map(drop)
+}
+
+/// That a file with all roots isn't put below one of them as if it were its tree.
+fn one_root(path: &Path, value: &Value) -> Result<(), Fault> {
+    match secret::first_hidden(&Path::TOP, value) {
+        Some(at) if !path.is_empty() => Err(Fault::error(format!(
+            "it looks like an export of all roots, without secrets: {at} is {}; one with --secrets goes back with \
+             `tega import / FILE`",
+            secret::HIDDEN
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// That nothing is put in place of what an export left out.

@@ -128,7 +128,8 @@ pub(super) fn value_arg(typed: &Typed, word: &str) -> Result<Value, Fault> {
     } else if typed.has(Flag::Yaml) {
         yaml(&text, "standard input")
     } else {
-        words::json(&text).map_err(|why| Fault::error(format!("standard input: {why}")))
+        words::json(&text)
+            .map_err(|why| Fault::error(format!("standard input: {why} (--string takes text as it is)")))
     }
 }
 

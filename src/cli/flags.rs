@@ -169,7 +169,7 @@ pub const FLAGS: &[FlagRow] = &[
         "URL",
         "the server: http://HOST:PORT or unix:PATH; else $TEGA_URL, the local socket, http://127.0.0.1:8739",
     ),
-    with(Flag::Id, "id", "TEGA_ID", "the tega ID to act under"),
+    with(Flag::Id, "id", "TEGA_ID", "the tega ID to act under; of serve: the server's own"),
     FlagRow { flag: Flag::Help, name: "help", short: Some('h'), value: None, help: "print this" },
     on(Flag::Json, "json", "JSON on one line, in the canonical encoding"),
     on(Flag::Yaml, "yaml", "YAML"),

@@ -5,6 +5,7 @@ use std::path::Path as FilePath;
 
 use super::fault::Fault;
 use super::flags::Flag;
+use super::hidden::Hider;
 use super::parse::Typed;
 use super::serve::data_dir;
 use super::show::{Out, note};
@@ -18,9 +19,11 @@ pub(super) fn log(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         return repair(&dir);
     }
     let json = typed.has(Flag::Json);
+    let mut hider = (!typed.has(Flag::Secrets)).then(Hider::default);
     let mut broken = Ok(());
     let mut each = |offset: log::Offset, record: &str| {
-        let line = if json { record.to_string() } else { format!("{:>10}  {record}", offset.0) };
+        let record = hider.as_mut().map_or_else(|| record.to_string(), |hider| hider.show(record));
+        let line = if json { record } else { format!("{:>10}  {record}", offset.0) };
         broken = out.line(&line);
         if broken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -29,6 +29,7 @@ pub mod fault;
 pub mod flags;
 mod flash;
 mod fleet;
+mod hidden;
 mod legacy;
 mod link;
 #[cfg(feature = "tools")]

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::flags::Flag;
 use super::parse::Typed;
 use super::remote::Remote;
-use super::show::{Form, Out};
+use super::show::{Form, Out, note};
 use crate::api::route::Route;
 use crate::path::Path;
 use crate::value::Value;
@@ -19,6 +19,11 @@ pub(super) fn plugins(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let plugins = remote.ask_json(&Route::Plugins)?;
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &plugins);
+    }
+    if plugins.as_object().is_some_and(|plugins| plugins.members().is_empty()) {
+        note(
+            "no plugins: the server was started without --plugins, or its directories have none; its log tells what was passed over",
+        );
     }
     out.table(&rows(&plugins))
 }

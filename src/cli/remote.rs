@@ -96,10 +96,18 @@ pub(super) fn refused(target: &Server, refusal: &Refusal) -> Fault {
     Fault::new(Exit::from_code(exit_code(refusal.code)), format!("{target}: {}", refusal.message))
 }
 
+/// Whether somebody said which server is meant.
+fn is_named(typed: &Typed) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    typed.has(Flag::Url) || is_set("TEGA_URL") || is_set("TEGA_SOCKET")
+}
+
 /// A server to talk to over HTTP.
 pub(super) struct Remote {
     /// Who acts; `None`: anonymous.
     pub(super) by: Option<TegaId>,
+    /// Somebody said which server is meant.
+    is_named: bool,
     client: Client,
     key: Option<String>,
 }
@@ -108,7 +116,8 @@ impl Remote {
     /// The server that a command line means.
     pub(super) fn new(typed: &Typed) -> Result<Remote, Fault> {
         let key = typed.last(Flag::RequestId).map(String::from);
-        Ok(Remote { by: tega_id(typed)?, client: Client::new(server(typed)?), key })
+        let client = Client::new(server(typed)?);
+        Ok(Remote { by: tega_id(typed)?, is_named: is_named(typed), client, key })
     }
 
     /// Where it is.
@@ -173,7 +182,13 @@ impl Remote {
     }
 
     fn lost(&self, exit: Exit, why: &str) -> Fault {
-        Fault::new(exit, format!("{}: {why}", self.target()))
+        let hint = match exit {
+            Exit::Unreachable if !self.is_named => {
+                " (where a server is unless --url or TEGA_URL name another; `tega serve` starts one)"
+            }
+            _ => "",
+        };
+        Fault::new(exit, format!("{}: {why}{hint}", self.target()))
     }
 
     fn settled(&self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {

@@ -100,7 +100,15 @@ pub const VERBS: &[VerbRow] = &[
         IMPORT,
         IMPORT_MORE,
     ),
-    verb(Verb::Log, "log", "", (0, 0), "print the commit log of a data directory, without a server", LOG, ""),
+    verb(
+        Verb::Log,
+        "log",
+        "",
+        (0, 0),
+        "print the commit log of a data directory, without a server",
+        LOG,
+        LOG_MORE,
+    ),
     verb(
         Verb::Token,
         "token",
@@ -195,6 +203,7 @@ check, export and show need no server. The package is the file's name. check ref
 with line and reason, and tells what certainly breaks in all these files together (error: …) or is probably not meant
 (warning: …); an error is exit code 1. Of a file that isn't given nothing is said. export and show print what uci export
 and uci show print, secrets included.
+
 With the server of the router, started with --uci:
   status     how /etc/config stands towards the tree: state, versions, why, drift
   diff       what applying the tree would change; keys and passwords are hidden without --secrets
@@ -260,8 +269,8 @@ const WATCH: &[Flag] = &[
     Flag::TokenFile,
     Flag::InsecureLink,
 ];
-const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change:\n\
-`put PATH VALUE` or `del PATH`.\n\
+const WATCH_MORE: &str = "It connects again when the connection breaks, and goes on where it was. One line for each change,\n\
+`put PATH VALUE` or `del PATH`.\n\n\
 With --exec nothing is printed: sh runs COMMAND with what is there now on its standard input, and again after each change,\n\
 one run at a time; changes while it runs make one more. A run that fails is repeated, 1 s later and up to 60 s. It reads\n\
 {\"reason\":\"start|change|retry\",\"nodes\":[{\"path\":…,\"version\":…,\"value\":…}]}, or with --flat a line PATH=JSON for each leaf;\n\
@@ -286,7 +295,10 @@ const DIFF_MORE: &str =
 const PLUGINS: &[Flag] =
     &[Flag::Reload, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const PLUGINS_MORE: &str = "With --reload the server looks at its plugin directories first: what is new or changed is taken in, what is gone is\n\
-let go; calls that run end as the program that they began with. --json has the methods with samples of their arguments.";
+let go; calls that run end as the program that they began with. --json has the methods with samples of their arguments.\n\
+NOTIFIED counts the runs of a hook, FAILED the calls and runs that failed; RUNS is what runs now, WAIT the calls that wait\n\
+for that; LAST, MEAN and MAX are how long they took; WHERE is where its methods are, WHAT the methods, the paths that a\n\
+hook subscribes, or what is wrong.";
 const STATUS: &[Flag] =
     &[Flag::Flash, Flag::FlashSize, Flag::Json, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const STATUS_MORE: &str = "With --flash: what the server has written to its disk since it started, by cause, and what that costs the\n\
@@ -306,7 +318,7 @@ home commits before it hears of that is set aside there; `tega history` lists it
 const CLEAR: &[Flag] =
     &[Flag::Yes, Flag::YesAllReplicas, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const EXPORT_MORE: &str = "Keys and passwords of routers, which are options below ROOT.uci, are exported as *** without --secrets, and such an\n\
-export isn't taken by import.";
+export isn't taken by import. What has all roots goes back with `tega import / FILE`.";
 const EXPORT: &[Flag] = &[
     Flag::Json,
     Flag::Yaml,
@@ -330,10 +342,12 @@ const IMPORT: &[Flag] = &[
     Flag::TokenFile,
     Flag::InsecureLink,
 ];
-const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, NAME.flat holds PATH=JSON lines; a first argument that is no\n\
-file is the path to put the one file at. - reads standard input. PATH=JSON lines or roots that are more than one\n\
-transaction takes (10,000 operations, 1 MiB) are committed as several.";
-const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Repair];
+const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, in place of what it was. A first argument that is no file is the path\n\
+to put the one file at; / is for an export of all roots. NAME.flat and --flat hold PATH=JSON lines, which are put beside\n\
+what is there. - reads standard input. Lines or roots that are more than one transaction takes (10,000 operations,\n\
+1 MiB) are committed as several.";
+const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Secrets, Flag::Repair];
+const LOG_MORE: &str = "Keys and passwords of routers, which are options below ROOT.uci, are shown as *** without --secrets; the file has them.";
 const TOKEN: &[Flag] = &[
     Flag::Read,
     Flag::Write,

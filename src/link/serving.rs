@@ -48,7 +48,11 @@ impl Serving<'_> {
     }
 
     fn forbidden(&self, what: &str, path: &Path) -> Refusal {
-        let message = format!("the link's token doesn't let {} {what} {path}", self.peer);
+        let root = path.prefix(1);
+        let message = format!(
+            "the link's token doesn't let {} {what} {path}; at the global server it needs --{what} {root}",
+            self.peer
+        );
         Refusal::new("forbidden", message).at(path)
     }
 

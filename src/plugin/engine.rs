@@ -177,7 +177,7 @@ impl Engine {
         let started = input.and_then(|input| {
             let limits = self.surroundings.limits(time);
             Running::start(&mut command, input, limits)
-                .map_err(|error| format!("{}: {error}", file.display()))
+                .map_err(|error| format!("{}: {}", file.display(), run::no_start(&file, &error)))
         });
         match started {
             Ok(program) => drop(self.runs.insert(run, Run { name, program, task })),
@@ -304,7 +304,8 @@ impl Engine {
         let loaded = Arc::new(Loaded { file: found.file.clone(), manifest, seat });
         self.desk.lock().loaded.insert(name.clone(), loaded.clone());
         log::info!(
-            "plugin {name}: {methods} methods below {path}{}",
+            "plugin {name}: {methods} {} below {path}{}",
+            if methods == 1 { "method" } else { "methods" },
             if terms.hook { ", a hook" } else { "" }
         );
         Ok(New { terms, before: known, loaded })
@@ -326,24 +327,10 @@ impl Engine {
         for (name, why) in &scanned.refused {
             log::error!("plugin {name} isn't used: {why}");
         }
-        let new = |file: &&PathBuf| self.told.len() < MAX_TOLD && !self.told.contains(*file);
-        let passed: Vec<PathBuf> = scanned.passed.iter().filter(new).cloned().collect();
-        if !passed.is_empty() {
-            let names: Vec<String> = passed.iter().take(10).map(|file| file.display().to_string()).collect();
-            let more =
-                if passed.len() > 10 { format!(" and {} more", passed.len() - 10) } else { String::new() };
-            let python = if passed.iter().any(|file| file.extension().is_some_and(|ext| ext == "py")) {
-                "; the original's Python plugins can't run here"
-            } else {
-                ""
-            };
-            log::warn!(
-                "passed over, for a plugin is an executable file whose name has letters, digits, - and _ \
-                 only: {}{more}{python}",
-                names.join(", ")
-            );
-            self.told.extend(passed);
+        for (dir, why) in &scanned.closed {
+            log::error!("the plugin directory {dir} isn't used: {why}");
         }
+        self.tell_of(scanned.passed);
         let found: BTreeMap<Name, Found> = scanned.found.into_iter().map(|f| (f.name.clone(), f)).collect();
         let gone: Vec<Name> = self.files.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
         let is_known = |name: &Name| {
@@ -361,7 +348,7 @@ impl Engine {
             .map(|f| f.0.clone())
             .collect();
         self.files = found;
-        self.desk.lock().refused = scanned.refused;
+        self.desk.lock().refused = scanned.refused.into_iter().chain(scanned.closed).collect();
         for name in gone {
             log::info!("plugin {name} is gone");
             self.unload(&name);
@@ -369,6 +356,19 @@ impl Engine {
         }
         for name in new {
             self.take(Input::Found(name));
+        }
+    }
+
+    /// Tells once of files in a plugin directory that are none.
+    fn tell_of(&mut self, passed: Vec<(PathBuf, &'static str)>) {
+        for (file, why) in passed {
+            if self.told.len() >= MAX_TOLD || self.told.contains(&file) {
+                continue;
+            }
+            let is_python = file.extension().is_some_and(|extension| extension == "py");
+            let python = if is_python { "; a plugin of the original's can't run here" } else { "" };
+            log::warn!("{} is no plugin: {why}{python}", file.display());
+            self.told.insert(file);
         }
     }
 

@@ -1,5 +1,7 @@
 //! One run of a plugin: the command, what it gets on standard input, and what came of it.
 
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path as FilePath;
 use std::process::Command;
 use std::time::Duration;
@@ -27,6 +29,31 @@ pub const MAX_NOTICE: usize = 4 << 20;
 
 /// Where a plugin's programs are looked for.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a file that is there and executable can't be run: the system says of a script only that something isn't there.
+pub(super) fn no_start(file: &FilePath, error: &io::Error) -> String {
+    // As much as Linux reads of the line that names the interpreter.
+    let mut first = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(255).read_to_end(&mut first));
+    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let is_exec_error = error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    match (read, line.strip_prefix("#!")) {
+        (Ok(_), Some(_)) if error.kind() == io::ErrorKind::NotFound && line.ends_with('\r') => {
+            "its lines end with CR LF, so that its interpreter isn't found".into()
+        }
+        (Ok(_), Some(interpreter)) if error.kind() == io::ErrorKind::NotFound => {
+            format!("its interpreter isn't there: {}", interpreter.trim())
+        }
+        (Ok(_), None) if error.kind() == io::ErrorKind::NotFound => {
+            "its dynamic loader isn't there: it's a program for another system".into()
+        }
+        (Ok(_), None) if is_exec_error => {
+            "it's no program for this machine, and no script, whose first line would be like #!/bin/sh".into()
+        }
+        _ => error.to_string(),
+    }
+}
 
 /// What a plugin is told of the server.
 #[derive(Clone, Debug)]
@@ -195,6 +222,27 @@ pub(super) fn log(name: &str, ended: &Ended) {
 mod tests {
     use super::*;
     use crate::store::{Options, Transaction};
+
+    #[test]
+    fn what_cannot_be_started_says_more_than_the_system_does() {
+        let scratch = crate::daemon::testing::Scratch::new();
+        let not_found = io::Error::from(io::ErrorKind::NotFound);
+        let no_exec = io::Error::from_raw_os_error(rustix::io::Errno::NOEXEC.raw_os_error());
+        let file = scratch.path().join("x");
+        for (text, error, said) in [
+            ("#!/bin/sh\r\necho\r\n", &not_found, "CR LF"),
+            ("#! /no/such/sh -e\n", &not_found, "its interpreter isn't there: /no/such/sh -e"),
+            ("\x7fELF", &not_found, "loader"),
+            ("echo\n", &no_exec, "#!/bin/sh"),
+            ("", &no_exec, "#!/bin/sh"),
+            ("#!/bin/sh\n", &io::Error::from(io::ErrorKind::PermissionDenied), "permission denied"),
+        ] {
+            fs::write(&file, text).unwrap();
+            assert!(no_start(&file, error).contains(said), "{text:?}: {}", no_start(&file, error));
+        }
+        fs::remove_file(&file).unwrap();
+        assert_eq!(no_start(&file, &not_found), not_found.to_string());
+    }
 
     fn json(text: &str) -> Value {
         Value::parse(text).unwrap()

@@ -36,10 +36,12 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) found: Vec<Found>,
-    /// Files, and directories by their paths, that aren't used, and why.
+    /// Plugins by their names that aren't used, and why.
     pub(super) refused: Vec<(Arc<str>, String)>,
-    /// Files that are no plugins.
-    pub(super) passed: Vec<PathBuf>,
+    /// The same of directories, by their paths.
+    pub(super) closed: Vec<(Arc<str>, String)>,
+    /// Files that are no plugins, and why not.
+    pub(super) passed: Vec<(PathBuf, &'static str)>,
 }
 
 /// Looks through the directories, in their order.
@@ -47,7 +49,7 @@ pub(super) fn scan(dirs: &[PathBuf]) -> Scan {
     let mut scan = Scan::default();
     for dir in dirs {
         if let Err(why) = scan.directory(dir) {
-            scan.refused.push((dir.display().to_string().into(), why));
+            scan.closed.push((dir.display().to_string().into(), why));
         }
     }
     scan
@@ -55,7 +57,7 @@ pub(super) fn scan(dirs: &[PathBuf]) -> Scan {
 
 impl Scan {
     fn directory(&mut self, dir: &Path) -> Result<(), String> {
-        let error = |error: std::io::Error| format!("{}: {error}", dir.display());
+        let error = |error: std::io::Error| error.to_string();
         let entries = fs::read_dir(dir).map_err(error)?;
         check(dir, &fs::metadata(dir).map_err(error)?)?;
         let mut files: Vec<PathBuf> =
@@ -68,8 +70,13 @@ impl Scan {
             if !meta.is_file() {
                 continue;
             }
-            if !is_name(name) || meta.mode() & 0o100 == 0 {
-                self.passed.push(file);
+            let why = match () {
+                () if !is_name(name) => "a plugin's name has letters, digits, - and _ only",
+                () if meta.mode() & 0o100 == 0 => "it isn't executable (chmod 755)",
+                () => "",
+            };
+            if !why.is_empty() {
+                self.passed.push((file, why));
                 continue;
             }
             let name: Arc<str> = name.into();
@@ -83,7 +90,7 @@ impl Scan {
 
     fn judge(&self, name: &str, file: &Path, meta: &Metadata) -> Result<(), String> {
         if let Some(other) = self.found.iter().find(|found| *found.name == *name) {
-            return Err(format!("{} has this name already", other.file.display()));
+            return Err(format!("{}: {} has its name already", file.display(), other.file.display()));
         }
         if self.found.len() >= MAX_PLUGINS {
             return Err(format!("there are {MAX_PLUGINS} plugins already, which is the most"));
@@ -177,10 +184,18 @@ mod tests {
         fs::create_dir(dir.join("folder")).unwrap();
         let found = scan(&[dir.clone(), other.clone()]);
         assert_eq!(names(&found), ["A_1-x", "b", "link", "real"]);
-        let passed: Vec<&str> =
-            found.passed.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(passed, ["old.py", "plain", "x.apk-new"]);
-        assert!(found.refused.is_empty(), "{:?}", found.refused);
+        let passed: Vec<String> = found
+            .passed
+            .iter()
+            .map(|(file, why)| format!("{}: {why}", file.file_name().unwrap().to_str().unwrap()))
+            .collect();
+        let (name, mode) =
+            ("a plugin's name has letters, digits, - and _ only", "it isn't executable (chmod 755)");
+        assert_eq!(
+            passed,
+            [format!("old.py: {name}"), format!("plain: {mode}"), format!("x.apk-new: {name}")]
+        );
+        assert!(found.refused.is_empty() && found.closed.is_empty(), "{:?}", found.refused);
         // The same name once more.
         put(&other, "b", 0o755);
         let twice = scan(&[dir, other]);
@@ -204,7 +219,8 @@ mod tests {
         symlink(open.join("x"), dir.join("led")).unwrap();
         let found = scan(&[dir.clone(), open.clone(), scratch.path().join("none")]);
         assert_eq!(names(&found), ["ok"]);
-        let refused: Vec<String> = found.refused.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        let refused = found.refused.iter().chain(&found.closed);
+        let refused: Vec<String> = refused.map(|(name, why)| format!("{name}: {why}")).collect();
         assert_eq!(refused.len(), 5, "{refused:?}");
         for (line, of) in refused.iter().zip(["g: ", "led: ", "o: ", &*format!("{}: ", open.display())]) {
             assert!(line.starts_with(of) && line.contains("may write"), "{line}");

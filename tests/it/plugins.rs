@@ -200,7 +200,7 @@ fn what_a_plugin_says_of_itself_is_listed_and_so_is_what_is_not_used() {
     assert!(fails.contains("exit status: 3") && fails.contains("no such device"), "{fails}");
     assert!(why(&nowhere).contains("No such file"));
     eventually("moved prints two values", || state(&server, "moved").as_deref() == Some("refused"));
-    assert!(server.said().contains("old.py") && server.said().contains("passed over"), "{}", server.said());
+    assert!(server.said().contains("old.py") && server.said().contains("is no plugin"), "{}", server.said());
     let sys = told(&server).get("sys").cloned().unwrap();
     assert_eq!(sys.get("path").and_then(Value::as_str), Some("operational-r1.rpc.sys"));
     assert_eq!(

@@ -123,8 +123,23 @@ fn files(engine: &Engine, ask: &Ask) -> Result<Vec<(Key, Value)>, Refusal> {
     if let Some(name) = ask.packages.iter().find(|name| !there.contains(name)) {
         return Err(Refusal::bad(format!("{} has no package {name}", config.path().display())));
     }
+    let in_tree =
+        plan::said(&engine.store.view(), &engine.root).and_then(|said| said.packages).unwrap_or_default();
+    let is_in_tree = |name: &str| in_tree.iter().any(|(known, _)| known.as_str() == name);
+    if let Some(name) = ask.packages.iter().find(|name| is_in_tree(name)) {
+        return Err(Refusal::bad(format!(
+            "{root}.{UCI}.{name} is in the tree already, and /etc/config follows it; `tega uci import {root} {file}` puts \
+             the file in its place, `tega uci diff` shows what differs",
+            root = engine.root,
+            file = config.path().join(name).display()
+        )));
+    }
+    let is_wanted = |name: &&String| match ask.packages.is_empty() {
+        true => !is_in_tree(name),
+        false => ask.packages.contains(name),
+    };
     let mut packages = Vec::new();
-    for name in there.iter().filter(|name| ask.packages.is_empty() || ask.packages.contains(name)) {
+    for name in there.iter().filter(is_wanted) {
         let value = plan::value_of(config, name).map_err(|why| {
             let hint = if ask.packages.is_empty() { "; name the packages to adopt the others" } else { "" };
             Refusal::bad(format!("{why}{hint}; nothing was adopted"))
@@ -132,7 +147,12 @@ fn files(engine: &Engine, ask: &Ask) -> Result<Vec<(Key, Value)>, Refusal> {
         packages.extend(value.map(|value| (Key::from(name.as_str()), value)));
     }
     if packages.is_empty() {
-        return Err(Refusal::bad(format!("{} has no packages", config.path().display())));
+        let what = if there.is_empty() {
+            "has no packages"
+        } else {
+            "has no package that isn't in the tree already"
+        };
+        return Err(Refusal::bad(format!("{} {what}", config.path().display())));
     }
     Ok(packages)
 }
