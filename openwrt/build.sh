@@ -45,23 +45,25 @@ rustup component add rust-src"
 way() {
     local force=${TEGA_BUILD:-}
     if [ -n "$force" ]; then echo "$force"
-    elif [[ $triple == mips* ]]; then echo std
     elif rustup target list --installed 2>/dev/null | grep -qx "$triple"; then echo rustup
-    elif command -v cross >/dev/null && docker info >/dev/null 2>&1; then echo cross
+    elif grep -qxF "[target.$triple]" Cross.toml && command -v cross >/dev/null && docker info >/dev/null 2>&1; then
+        echo cross
     else echo std; fi
 }
 
-# Paths of this machine would make the bytes differ from another's.
+# Paths of this machine would make the bytes differ from another's: of the sources, of the crates, and of the standard
+# library's source, which is below the compiler that is used.
 remap() {
-    local cargo_home=${CARGO_HOME:-$HOME/.cargo}
-    echo "--remap-path-prefix=$here=/tega --remap-path-prefix=$cargo_home=/cargo"
+    local cargo_home=${CARGO_HOME:-$HOME/.cargo} rust
+    rust=$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/src/rust
+    echo "--remap-path-prefix=$here=/tega --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$rust=/rust"
 }
 
 build() { # name, mini or empty
     local triple flags by out
     row "$1"
     [ "$flags" = - ] && flags=
-    flags="${flags//,-/ -} -Cforce-unwind-tables=no $(remap)"
+    flags="${flags//,-/ -} -Cforce-unwind-tables=no"
     local args=(--locked --profile router --bin tega --target "$triple" --no-default-features)
     [ -n "$2" ] || args+=(--features tui)
     by=$(way)
@@ -69,11 +71,12 @@ build() { # name, mini or empty
     # A directory for each: builds of one target with other features don't undo each other's work.
     export CARGO_TARGET_DIR=$here/$out/build SOURCE_DATE_EPOCH=0
     (
+        [ "$by" != std ] || rust_with_source
+        flags="$flags $(remap)"
         case $by in
         rustup) RUSTFLAGS="$flags -Clinker=rust-lld -Clink-self-contained=yes" cargo build "${args[@]}" ;;
         cross) RUSTFLAGS="$flags" CARGO_TARGET_DIR=$out/build cross build "${args[@]}" ;;
         std)
-            rust_with_source
             RUSTFLAGS="$flags -Clink-self-contained=no" cargo-zigbuild zigbuild "${args[@]}" \
                 -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
             ;;

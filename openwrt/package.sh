@@ -4,8 +4,9 @@
 #   openwrt/package.sh [--mini] TARGET…     targets: the names in openwrt/targets
 #
 # For each of the target's OpenWrt architectures an .ipk, and an .apk where `apk mkpkg` is at hand (it comes with
-# OpenWrt's SDK, in staging_dir/host/bin); for the targets that Debian knows a .deb, where dpkg-deb is. They go to
-# target/openwrt/packages. The same binary gives the same bytes: times are SOURCE_DATE_EPOCH (the commit's, else 0).
+# OpenWrt's SDK, in staging_dir/host/bin; who isn't root needs fakeroot for it); for the targets that Debian knows a
+# .deb, where dpkg-deb is. They go to target/openwrt/packages. The same binary gives the same bytes: times are
+# SOURCE_DATE_EPOCH (the commit's, else 0).
 #
 # An .ipk is a gzipped tar of debian-binary, data.tar.gz and control.tar.gz (OpenWrt's scripts/ipkg-build). No package
 # depends on libc: the binary is static, and a list of packages that is absent would refuse it as incompatible.
@@ -57,6 +58,18 @@ EOF
     chmod 755 "$2/postinst" "$2/prerm"
 }
 
+# The bytes of the files below directories. What `du` says depends on the file system: a directory has another size on each.
+size() { find "$@" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'; }
+
+# The other flavour, which has the same files.
+other() { if [ "$1" = tega ]; then echo tega-mini; else echo tega; fi; }
+
+# tega doesn't say that it provides itself: dpkg would count it twice among what conflicts, and not let tega-mini replace it.
+relations() { # name
+    [ "$1" = tega ] || echo 'Provides: tega'
+    echo "Conflicts: $(other "$1")"
+}
+
 pack() { # dir, file: everything below a directory, reproducibly
     tar --format=gnu --numeric-owner --owner=0 --group=0 --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
         -C "$1" -cf - . | gzip -9n > "$2"
@@ -69,11 +82,10 @@ ipk() { # name, arch, staged dir
     cat > "$work/control/control" <<EOF
 Package: $1
 Version: $version-r$release
-Provides: tega
-Conflicts: $([ "$1" = tega ] && echo tega-mini || echo tega)
+$(relations "$1")
 Section: net
 Architecture: $2
-Installed-Size: $(du -sb --apparent-size "$3" | cut -f1)
+Installed-Size: $(size "$3")
 SourceDateEpoch: $SOURCE_DATE_EPOCH
 Maintainer: The tega maintainers
 Description: $summary.
@@ -90,8 +102,16 @@ EOF
 }
 
 apk() { # name, arch, staged dir
-    local tool work file=$out/$1-$version-r$release.$2.apk
+    local tool work root=() info=() file=$out/$1-$version-r$release.$2.apk
     tool=$(type -P apk) && "$tool" mkpkg --help >/dev/null 2>&1 || return 0
+    # `apk mkpkg` takes owners from the files.
+    if [ "$(id -u)" != 0 ]; then
+        command -v fakeroot >/dev/null ||
+            fail "an .apk names the owners of its files: apt-get install fakeroot, or be root, or have no apk in PATH"
+        root=(fakeroot --)
+    fi
+    # With its version it owns the name, so that one flavour at most is installed.
+    [ "$1" = tega ] || info=(--info "provides:tega=$version-r$release")
     work=$(mktemp -d)
     cp -a "$3" "$work/root"
     mkdir -p "$work/root/lib/apk/packages"
@@ -102,8 +122,10 @@ apk() { # name, arch, staged dir
     cp "$work/list" "$work/root/lib/apk/packages/$1.list"
     scripts "$1" "$work"
     { echo '#!/bin/sh'; echo 'export PKG_UPGRADE=1'; tail -n +2 "$work/postinst"; } > "$work/post-upgrade"
-    "$tool" mkpkg --info "name:$1" --info "version:$version-r$release" --info "description:$summary" \
-        --info "arch:$2" --info "depends:!$([ "$1" = tega ] && echo tega-mini || echo tega)" --script "post-install:$work/postinst" \
+    # shellcheck disable=SC2016 # the inner shell's own
+    "${root[@]}" sh -c 'chown -Rh 0:0 "$1" && shift && exec "$@"' - "$work/root" \
+        "$tool" mkpkg --info "name:$1" --info "version:$version-r$release" --info "description:$summary" \
+        --info "arch:$2" "${info[@]}" --script "post-install:$work/postinst" \
         --script "post-upgrade:$work/post-upgrade" --script "pre-deinstall:$work/prerm" \
         --files "$work/root" --output "$file"
     rm -r "$work"
@@ -127,9 +149,9 @@ Version: $version-$release
 Architecture: $2
 Section: net
 Priority: optional
-Provides: tega
-Conflicts: $([ "$1" = tega ] && echo tega-mini || echo tega)
-Installed-Size: $(du -sk --apparent-size "$work" | cut -f1)
+$(relations "$1")
+Replaces: $(other "$1")
+Installed-Size: $((($(size "$work"/{etc,lib,usr}) + 1023) / 1024))
 Maintainer: The tega maintainers
 Description: $summary
 $about

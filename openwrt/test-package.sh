@@ -2,9 +2,9 @@
 # Checks an .ipk that openwrt/package.sh made: its files, owners and modes; its scripts by sh -n, shellcheck and busybox
 # ash; and that installing, installing again, upgrading and removing behave as OpenWrt's packages do. The router is a
 # chroot of busybox with stand-ins for opkg, procd and /lib/functions.sh (openwrt/tests): it shows what our files do by
-# OpenWrt's conventions, not that OpenWrt itself follows them.
+# OpenWrt's conventions, not that OpenWrt itself follows them. At last how packages are made (tests/making.sh).
 #
-#   openwrt/test-package.sh FILE.ipk       needs root, busybox (static) and shellcheck
+#   openwrt/test-package.sh FILE.ipk       needs root, busybox (static), shellcheck, make, fakeroot and setpriv
 set -euo pipefail
 ipk=$(realpath "$1")
 cd "$(dirname "$0")"
@@ -37,7 +37,7 @@ for script in "${scripts[@]}"; do
     busybox ash -n "$script" || fail "ash -n $script"
 done
 passed 'sh and ash can read every script'
-shellcheck -e SC1091,SC2015 "${scripts[@]}" build.sh package.sh ./*.sh || fail shellcheck
+shellcheck -e SC1091,SC2015 "${scripts[@]}" ./*.sh tests/making.sh || fail shellcheck
 passed 'shellcheck has nothing to say'
 
 # A router.
@@ -66,14 +66,17 @@ same 'its directory is the user root'\''s alone' 700 "$(stat -c %a "$root/etc/te
 has 'it enables the service' 'enable /etc/init.d/tega' "$(cat "$root/tmp/done")"
 has 'and starts it' 'start /etc/init.d/tega' "$(cat "$root/tmp/done")"
 same 'without a word it serves the local socket, and its own state from memory' \
-    "/usr/bin/tega serve --supervised --id $id --durability interval:1000 --durability operational-$id=memory" \
+    "/usr/bin/tega serve --supervised --id $id --socket /var/run/tega.sock --durability interval:1000 --durability operational-$id=memory" \
     "$(command_of)"
 said=$(on '/etc/init.d/tega start')
 has 'procd starts it again for ever' 'respawn: 3600 5 0' "$said"
-has 'and when its configuration changed' 'file: /etc/config/tega /etc/tega/id /etc/tega/token' "$said"
+has 'and when the program, its configuration or its token changed' \
+    'file: /usr/bin/tega /etc/config/tega /etc/tega/id /etc/tega/token' "$said"
 has 'stderr goes to the log' 'stderr: 1' "$said"
 has 'a commit of the configuration reloads it' 'trigger tega' "$(on '/etc/init.d/tega triggers')"
-has 'tokens are read again by a signal' 'signal tega * HUP' "$(on '/etc/init.d/tega tokens')"
+said=$(on '/etc/init.d/tega reload')
+same 'which has the tokens read again' 'signal tega * HUP' "$(head -1 <<< "$said")"
+has 'and only then may start a new process, which would die of the signal' 'instance main' "$(tail -n +2 <<< "$said")"
 
 on '/etc/init.d/tega-recover boot' || fail 'nothing on trial'
 passed 'a boot without anything on trial does nothing'
@@ -83,13 +86,17 @@ touch "$root/etc/tega/data/uci/journal"
 mv "$root/usr/bin/tega" "$root/usr/bin/tega.real"
 printf '#!/bin/ash\necho told: "$@"\n' > "$root/usr/bin/tega"
 chmod 755 "$root/usr/bin/tega"
-has 'a boot in mid-trial undoes it first' 'told: uci recover --data /etc/tega/data' \
-    "$(on '/etc/init.d/tega-recover boot' 2>&1)"
-hasnt 'a start that is no boot undoes nothing' told "$(on '/etc/init.d/tega-recover start' 2>&1)"
+on '/etc/init.d/tega-recover boot'
+same 'a boot in mid-trial undoes it first, and the kernel'\''s log says so' \
+    'tega-recover: told: uci recover --data /etc/tega/data' "$(cat "$root/dev/kmsg")"
+rm "$root/dev/kmsg"
+on '/etc/init.d/tega-recover start'
+[ ! -e "$root/dev/kmsg" ] || fail 'a start that is no boot undoes something'
+passed 'a start that is no boot undoes nothing'
 mv "$root/usr/bin/tega.real" "$root/usr/bin/tega"
 rm -r "$root/etc/tega/data"
-[ "$(sed -n 's/^START=//p' "$root/etc/init.d/tega-recover")" -lt 20 ] || fail 'the network starts before it'
-passed 'it is before the network'
+[[ "$(sed -n 's/^START=//p' "$root/etc/init.d/tega-recover")" == 0? ]] || fail 'something at 10 starts before it'
+passed 'it is before all that reads /etc/config'
 
 cat >> "$root/etc/config/tega" <<'EOF'
 	option global 'ws://10.8.0.1:8739'
@@ -97,9 +104,10 @@ cat >> "$root/etc/config/tega" <<'EOF'
 	option log_level 'debug'
 	option insecure '1'
 EOF
+hasnt 'a token that is not there is not told' --token-file "$(command_of)"
 echo secret > "$root/etc/tega/token"
 has 'a global server makes it a local one with its two roots' \
-    "--durability operational-$id=memory --global ws://10.8.0.1:8739 --private notes --config config-$id --operational operational-$id --insecure" \
+    "--durability operational-$id=memory --global ws://10.8.0.1:8739 --token-file /etc/tega/token --private notes --config config-$id --operational operational-$id --insecure" \
     "$(command_of)"
 has 'a token goes by the name of its file' '--token-file /etc/tega/token' "$(command_of)"
 hasnt 'and is on no command line' secret "$(on '/etc/init.d/tega start')"
@@ -110,7 +118,6 @@ while read -r kind option; do
     case $option in
     enabled) continue ;;
     insecure | insecure_link | uci) given=1 ;;
-    token_file) given=/etc/tega/token ;;
     global) given=ws://mark-global ;;
     esac
     want="--${option//_/-}"
@@ -133,7 +140,43 @@ printf "\tlist plugins '/a'\n\tlist plugins '/b'\n" >> "$root/etc/config/tega"
 has 'several directories of plugins are told, and their memory' '--plugins /a --plugins /b --plugin-memory 64' "$(command_of)"
 { cat tega/files/etc/config/tega; printf "\toption plugins '/a'\n\toption plugin_memory '64'\n"; } > "$root/etc/config/tega"
 has 'an option where a list is meant is a list of one' '--plugins /a --plugin-memory 64' "$(command_of)"
+with() { # lines beside those of the package
+    { cat tega/files/etc/config/tega; printf "\toption global 'ws://g'\n%b\n" "$1"; } > "$root/etc/config/tega"
+}
+with "\toption token_file '/etc/tega/tokne'"
+has 'a token file that was named is told although it is not there' '--token-file /etc/tega/tokne' "$(command_of)"
+with "\toption data '/mnt/x'"
+has 'with another data directory the socket stays where commands look' \
+    '--data /mnt/x --socket /var/run/tega.sock' "$(command_of)"
+with "\toption config 'a b'\n\toption private '*'"
+has 'an option may name several roots' '--config a --config b ' "$(command_of)"
+has 'and * is no pattern of files' '--private *' "$(command_of)"
+with "\tlist operational 'a'\n\tlist operational 'b'\n\tlist durability 'b=always'"
+has 'every operational root is in memory, after what the user says' \
+    '--durability b=always --durability a=memory --durability b=memory ' "$(command_of)"
+with "\toption operational 'a b'"
+has 'also those that an option names' '--durability a=memory --durability b=memory ' "$(command_of)"
 cp "$work/config" "$root/etc/config/tega"
+
+# The other way round: what the program knows, where it can run here.
+if said=$(chroot "$root" /usr/bin/tega help serve 2> /dev/null); then
+    same 'the configuration has every option of the server' \
+        "$(sed -nE 's/^  --([a-z-]+) .*/\1/p' <<< "$said" | grep -vx supervised | sort)" \
+        "$(sed -nE 's/^\t(# )?(option|list) ([a-z_]+) .*/\3/p' tega/files/etc/config/tega | grep -vx enabled | tr _ - | sort -u)"
+    # What serve makes of the two that fail at a start.
+    for case in "--global ws://192.0.2.1 --id r1 --token-file /etc/tega/token|--insecure-link" \
+        "--tokens /etc/tega/none|there is no token file"; do
+        # shellcheck disable=SC2086 # words
+        said=$(chroot "$root" /usr/bin/tega serve --data /tmp/data ${case%|*} 2>&1) && fail "serve ${case%|*} starts"
+        has "the configuration is right that this doesn't start: ${case%|*}" "${case#*|}" "$said"
+    done
+else
+    echo "not tested: the options of the program, which doesn't run here"
+fi
+for option in global token_file; do
+    has "what is said of $option names insecure_link" insecure_link \
+        "$(awk -v RS= "/option $option /" tega/files/etc/config/tega)"
+done
 
 config=$(cat "$root/etc/config/tega")
 on 'opkg install /tmp/a.ipk'
@@ -170,8 +213,21 @@ if on 'IPKG_INSTROOT=/x /tmp/defaults' || [ -e "$root/x" ] || [ -e "$root/etc/te
     fail 'an image gets an ID'
 fi
 passed 'an image that is built has no ID yet'
+# An address that the system drew at this boot.
+mkdir -p "$root/sys/class/net/eth0" "$root/sys/class/net/lan0"
+echo 02:00:00:00:00:01 > "$root/sys/class/net/eth0/address"
+echo 1 > "$root/sys/class/net/eth0/addr_assign_type"
+echo 02:00:00:00:00:02 > "$root/sys/class/net/lan0/address"
+echo 0 > "$root/sys/class/net/lan0/addr_assign_type"
+on /tmp/defaults
+same 'an address that was drawn at this boot is not taken' router-020000000002 "$(cat "$root/etc/tega/id")"
+rm -r "$root/etc/tega/id" "$root/sys/class/net/lan0"
 on /tmp/defaults
 grep -qxE 'router-[0-9a-f]{12}' "$root/etc/tega/id" || fail "an ID without a board and an address: $(cat "$root/etc/tega/id")"
-passed 'a machine without a name or an address draws a number'
+! grep -qx router-020000000001 "$root/etc/tega/id" || fail 'an address of this boot alone is in the ID'
+passed 'a machine without a name or an address that stays draws a number'
 
+said=$(tests/making.sh)
+echo "$said"
+count=$((count + $(grep -c '^ok' <<< "$said")))
 echo "test result: ok. $count passed: $(basename "$ipk")"
