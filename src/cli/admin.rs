@@ -27,7 +27,7 @@ pub(super) fn roots(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     out.table(&rows)
 }
 
-/// `tega sessions`: a column for each thing that the server tells of a session.
+/// `tega sessions`: a column for each thing that the server tells of a session in a word. All of it is in --json.
 pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let sessions = Remote::new(typed)?.ask_json(&Route::Sessions)?;
     if typed.has(Flag::Json) {
@@ -36,15 +36,21 @@ pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     let sessions = sessions.as_list().map_or(&[][..], |list| list.items());
     let mut names: Vec<&str> = vec!["tega_id"];
     for (name, _) in sessions.iter().filter_map(Value::as_object).flat_map(|object| object.members()) {
-        if !names.contains(&name.as_str()) {
+        let is_word = sessions.iter().filter_map(|s| s.get(name)).all(|told| told.as_object().is_none());
+        if is_word && !names.contains(&name.as_str()) {
             names.push(name);
         }
     }
     let mut rows = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
     for session in sessions {
-        rows.push(names.iter().map(|name| session.get(name).map_or(String::new(), words::short)).collect());
+        rows.push(names.iter().map(|name| cell(session.get(name))).collect());
     }
     out.table(&rows)
+}
+
+/// What isn't there is a dash.
+fn cell(told: Option<&Value>) -> String {
+    told.filter(|told| !matches!(told, Value::Null)).map_or("-".into(), words::short)
 }
 
 /// `tega status`

@@ -20,7 +20,7 @@ pub(super) fn plugins(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     if typed.has(Flag::Json) {
         return out.value(Form::Json, &Path::TOP, &plugins);
     }
-    if plugins.as_object().is_some_and(|plugins| plugins.members().is_empty()) {
+    if out.terminal && plugins.as_object().is_some_and(|plugins| plugins.members().is_empty()) {
         note(
             "no plugins: the server was started without --plugins, or its directories have none; its log tells what was passed over",
         );

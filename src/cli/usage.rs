@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::flags::{Flag, FlagRow, VerbRow, flag_row};
 use super::verbs::VERBS;
+use crate::words::broken;
 
 /// `tega help`.
 pub fn overview() -> String {
@@ -136,22 +137,6 @@ fn paragraph(line: &str, out: &mut String) {
     let (head, text) = line.split_at(indented.unwrap_or(0));
     let margin = format!("\n{}", " ".repeat(head.chars().count()));
     let _ = writeln!(out, "{head}{}", broken(text, WIDTH.saturating_sub(head.chars().count())).join(&margin));
-}
-
-/// A text in lines of at most so many characters, broken between words; a longer word has a line of its own.
-fn broken(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines
-            .last_mut()
-            .filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
-        match line {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => *line = format!("{line} {word}"),
-            None => lines.push(word.to_string()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

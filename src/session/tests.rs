@@ -260,7 +260,7 @@ fn a_request_that_cant_be_is_answered_and_changes_nothing() {
             ("REQUEST 1 PUT me a._value\n{\"value\":1}", "internal form"),
             ("REQUEST 1 GET me (\n{\"regex\":true}", "bad_request"),
             ("REQUEST 1 GET me a\n{\"version\":7}", "not_found"),
-            ("REQUEST 1 RPC me a.b\n{}", "no RPC"),
+            ("REQUEST 1 RPC me a.b\n{}", "nobody serves a function"),
             ("REQUEST 1 SUBSCRIBE me (\n{\"regex\":true}", "bad_request"),
         ] {
             let answer = talk.ask(frame);

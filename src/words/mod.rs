@@ -40,6 +40,22 @@ pub fn json(text: &str) -> Result<Value, String> {
     Value::parse(text).map_err(|error| format!("bad JSON: {error}"))
 }
 
+/// A text in lines of at most so many characters, broken between words; a longer word has a line of its own.
+pub fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines
+            .last_mut()
+            .filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
 /// Splits a `PATH=JSON` line. `None`: no `=` outside of a `["…"]`.
 pub fn split_flat(line: &str) -> Option<(&str, &str)> {
     let mut quoted = false;
@@ -277,6 +293,13 @@ pub fn short(value_: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words() {
+        assert_eq!(broken("a bc  d", 4), ["a bc", "d"]);
+        assert_eq!(broken("longer than that", 4), ["longer", "than", "that"]);
+        assert_eq!(broken("", 4), [""]);
+    }
 
     #[test]
     fn a_word_is_json_a_scalar_or_text() {

@@ -128,41 +128,58 @@ fn settled(line: &str) -> Vec<&str> {
 fn channel_of(routers: &[String]) -> String {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, block) = readme.split_once("tega uci adopt ").unwrap();
-    let (_, loop_of) = block.split_once('\n').unwrap();
+    let loop_of = &block[block.find("for r in r1 r2 r3; do").unwrap()..];
     let (loop_of, _) = loop_of.split_once("done\n").unwrap();
-    assert!(loop_of.starts_with("for r in r1 r2 r3; do") && loop_of.contains("channel 36"), "{loop_of}");
+    assert!(loop_of.contains("channel 36"), "{loop_of}");
     loop_of.replace("r1 r2 r3", &routers.join(" ")) + "done\n"
+}
+
+/// Makes the token of a router as the README says, and gives the file that it's in.
+fn token_of(router: &str, dir: &Path, path: &str) -> String {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, story) = readme.split_once("### Remote configuration").unwrap();
+    let line = story.lines().find(|line| line.contains("tega token new r1 ")).unwrap();
+    let line = line.replace(" > ", " --data . > ").replace("r1", router);
+    let (code, _, err) =
+        run(std::process::Command::new("sh").args(["-c", &line]).env("PATH", path).current_dir(dir), "");
+    assert_eq!(code, 0, "{line}: {err}");
+    dir.join(format!("{router}.token")).display().to_string()
 }
 
 /// So many routers whose files are in the tree are given another channel as the README says, and all confirm it.
 fn change_the_channel(count: usize) {
     const WIRELESS: &str = "config wifi-device 'radio0'\n\toption type 'mac80211'\n\toption channel '1'\n";
-    let global = Server::with(&["--id", "global"]);
-    let url = format!("ws://{}", global.address());
     let ids: Vec<String> = (1..=count).map(|n| format!("r{n}")).collect();
+    let (tokens, (_bin, path)) = (Scratch::new(), path_with_tega());
+    let token_files: Vec<String> = ids.iter().map(|id| token_of(id, tokens.path(), &path)).collect();
+    let asked_for = tokens.path().join("tokens").display().to_string();
+    let global = Server::with(&["--id", "global", "--tokens", &asked_for]);
+    let url = format!("ws://{}", global.address());
     let routers: Vec<(Scratch, Server)> = ids
         .iter()
-        .map(|id| {
+        .zip(&token_files)
+        .map(|(id, token)| {
             let root = Scratch::new();
             crate::uci_bridge::furnish(root.path());
             fs::write(root.path().join("etc/config/wireless"), WIRELESS).unwrap();
             let (config, operational) = (format!("config-{id}"), format!("operational-{id}"));
             let dir = root.path().display().to_string();
             let args = ["--id", id, "--global", &url, "--config", &config, "--operational", &operational];
-            let server =
-                Server::with(&[&args[..], &["--uci", "--uci-root", &dir, "--uci-settle", "1"]].concat());
+            let uci = ["--token-file", token, "--uci", "--uci-root", &dir, "--uci-settle", "1"];
+            let server = Server::with(&[&args[..], &uci].concat());
             eventually("its files are the tree's", || tega(&server, &["uci", "adopt"], "").0 == 0);
             (root, server)
         })
         .collect();
-    let (_bin, path) = path_with_tega();
     let begun = std::time::Instant::now();
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &channel_of(&ids)]).env("PATH", &path).env("TEGA_URL", global.url());
+    shell.args(["-c", &channel_of(&ids)]).env("PATH", &path).env("TEGA_URL", global.unix_url());
     let (code, _, err) = run(&mut shell, "");
     assert_eq!((code, err.as_str()), (0, ""));
     eventually("every router has confirmed it", || {
-        let fleet = tega(&global, &["fleet"], "").1;
+        let mut fleet = std::process::Command::new("tega");
+        fleet.arg("fleet").env("PATH", &path).env("TEGA_URL", global.unix_url());
+        let fleet = run(&mut fleet, "").1;
         fleet.lines().filter(|line| line.ends_with("confirmed 1")).count() == count
     });
     eprintln!("{count} routers have another channel, and say so, {:?} after the first put", begun.elapsed());

@@ -222,7 +222,10 @@ fn a_router_is_taken_in_as_it_is_and_a_good_change_is_confirmed_and_touches_noth
     net.state("confirmed", 3);
     assert_eq!((net.read("wireless"), net.events().len()), (WIRELESS.into(), 2));
     // A router taken in already isn't taken in again.
-    assert_eq!(tega(&net.router, &["uci", "adopt", "network"], "").0, 4);
+    let (code, _, said) = tega(&net.router, &["uci", "adopt", "network"], "");
+    assert!(code == 4 && said.contains("`tega uci import config-r1 "), "{code} {said}");
+    let (code, _, said) = tega(&net.router, &["uci", "adopt"], "");
+    assert!(code == 1 && said.contains("no package that isn't in the tree already"), "{code} {said}");
 }
 
 #[test]

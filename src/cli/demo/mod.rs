@@ -142,14 +142,16 @@ fn direct(
 
 /// What to try on the screen.
 const KEYS: &str = "\
-A global server, and three routers that follow it: attic, cellar, office. Things to try:
-  o config-attic.uci.network.lan.ipaddr   go there; e changes it, c commits; attic reports what it applied
-  o operational-attic                     what the router tells, live: l unfolds, F keeps it in view
-  2                                       the fleet; x calls a function of a router, such as ping
-  / 192.168                               finds it everywhere; n is the next one, & shows only those
-  H                                       who changed what, and back to a version: b
-  : put demo.power.office off             switches a router off; on switches it on again
-  ?                                       all keys; q ends it, and nothing is left behind";
+A global server, and three routers that follow it: attic, cellar, office.
+Things to try:
+  o config-attic.uci.network.lan.ipaddr
+                               go there; e changes it, c commits; attic tells
+  o operational-attic          what the router tells, live: l unfolds
+  2                            the fleet; x calls a function of a router
+  / 192.168                    finds it everywhere; n: the next, &: only those
+  H                            who changed what; b: back to a version
+  : put demo.power.office off  switches a router off; on: on again
+  ?                            all keys; q ends it, and nothing is left";
 
 /// What to try.
 fn hint(global: &Server) -> String {

@@ -127,12 +127,14 @@ fn files(engine: &Engine, ask: &Ask) -> Result<Vec<(Key, Value)>, Refusal> {
         plan::said(&engine.store.view(), &engine.root).and_then(|said| said.packages).unwrap_or_default();
     let is_in_tree = |name: &str| in_tree.iter().any(|(known, _)| known.as_str() == name);
     if let Some(name) = ask.packages.iter().find(|name| is_in_tree(name)) {
-        return Err(Refusal::bad(format!(
+        let message = format!(
             "{root}.{UCI}.{name} is in the tree already, and /etc/config follows it; `tega uci import {root} {file}` puts \
              the file in its place, `tega uci diff` shows what differs",
             root = engine.root,
             file = config.path().join(name).display()
-        )));
+        );
+        let at = Path::from_checked(vec![engine.root.clone(), Key::from(UCI), Key::from(name.as_str())]);
+        return Err(Refusal::new("conflict", message).at(&at));
     }
     let is_wanted = |name: &&String| match ask.packages.is_empty() {
         true => !is_in_tree(name),

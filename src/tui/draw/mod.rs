@@ -15,6 +15,7 @@ pub(super) use rows::{leaf_spans, role};
 use super::app::{App, SMALLEST, Screen, Session};
 use super::keys;
 use super::look::{Role, cut};
+use crate::words;
 
 /// From this width on the detail stands beside the tree, below it the detail is beneath.
 pub(super) const WIDE: u16 = 100;
@@ -59,6 +60,9 @@ pub(super) fn areas(app: &App) -> Areas {
     let footer = line(height.saturating_sub(1), 1);
     Areas { header: line(0, 1), crumbs: line(1, 1), banner: line(2, banner), body, tree, detail, footer }
 }
+
+/// The most lines of a message at the foot.
+const MAX_MESSAGE: usize = 4;
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App) {
@@ -259,7 +263,15 @@ fn footer(frame: &mut Frame<'_>, app: &App, area: Rect) {
         let role = if message.bad { Role::Warning } else { Role::Plain };
         let sign = if message.bad { "! " } else { "" };
         let text = format!("{sign}{}", app.look.clean(&message.text));
-        return put(frame, area, 0, vec![Span::styled(text, app.look.style(role))]);
+        // What to do often stands at the end: a long one takes lines of what is above.
+        let lines = words::broken(&text, usize::from(area.width));
+        let height = u16::try_from(lines.len().min(MAX_MESSAGE)).unwrap_or(1).min(area.y + 1);
+        let place = Rect::new(area.x, area.y + 1 - height, area.width, height);
+        Clear.render(place, frame.buffer_mut());
+        for (at, line) in (0..height).zip(lines) {
+            put(frame, place, at, vec![Span::styled(line, app.look.style(role))]);
+        }
+        return;
     }
     let mut spans = Vec::new();
     let said = app.find.said();
