@@ -42,9 +42,9 @@
 //!
 //! **What it isn't.** No jail: a plugin may do what the server's user may, and whoever may write its file or its
 //! directory is trusted with that; so both are refused where others may. Files with other names, and the original's
-//! Python plugins, are passed over. And no supervisor: programs of a server that was itself killed go on without a
-//! limit until they end, or write to a pipe that nobody reads any more; a hook of before may then run beside the one of
-//! now.
+//! Python plugins, are passed over. And no supervisor: programs of a server that was itself killed go on
+//! until they end, have had the processors for their time, or write to a pipe that nobody reads any more; a hook of before
+//! may then run beside the one of now.
 
 mod desk;
 mod ear;

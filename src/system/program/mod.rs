@@ -15,7 +15,8 @@
 //! **Limits of the process** ([`Guest`]) are set from outside, right after the start, since nothing can be done between fork
 //! and exec without `unsafe`. That leaves a window: until the server has set them the program runs without, and a
 //! child that it forks by then has none for good. On MIPS, where that way isn't to be had, a shell sets them and becomes the
-//! program. Memory is limited for each process, not for the group.
+//! program. Memory and processor time are limited for each process, not for the group; the latter, which is for what a server
+//! that was itself killed leaves behind, is what all processors give in the time that it may run.
 //!
 //! **What it isn't.** No jail: a program may do what the user may that the server runs as, and one that
 //! leaves its process group (`setsid`) is not killed. A process that the kernel can't kill (it waits for a dead disk)
@@ -156,14 +157,14 @@ impl Running {
     pub fn start(command: &mut Command, input: Vec<u8>, limits: Limits) -> io::Result<Running> {
         let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
         let mut sheltered =
-            limits.guest.filter(|_| BY_SHELL).map(|guest| by_shell(command, guest)).transpose()?;
+            limits.guest.filter(|_| BY_SHELL).map(|it| by_shell(command, it, limits.time)).transpose()?;
         let command = sheltered.as_mut().unwrap_or(command);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let begun = Instant::now();
         let mut child = command.spawn()?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         if let (Some(pid), Some(guest)) = (group, &limits.guest) {
-            restrain(pid, guest);
+            restrain(pid, guest, limits.time);
         }
         let mut running = Running {
             watch: group.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
@@ -288,9 +289,9 @@ impl Drop for Running {
 
 /// Sets what keeps a program from harming the server. What the system refuses is left out, and told once: the other limits
 /// hold.
-fn restrain(pid: Pid, guest: &Guest) {
+fn restrain(pid: Pid, guest: &Guest, time: Duration) {
     if !BY_SHELL {
-        limit(pid, guest);
+        limit(pid, guest, time);
     }
     let adjust = format!("/proc/{}/oom_score_adj", pid.as_raw_pid());
     if let Err(error) = std::fs::write(&adjust, "1000") {
@@ -305,11 +306,12 @@ fn restrain(pid: Pid, guest: &Guest) {
 const BY_SHELL: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 
 /// The same program, by a shell that sets the limits. Of the environment it gets what the command itself says.
-fn by_shell(command: &Command, guest: Guest) -> io::Result<Command> {
+fn by_shell(command: &Command, guest: Guest, time: Duration) -> io::Result<Command> {
     // As a start without a shell would tell it.
     std::fs::metadata(command.get_program())?;
     let mut shell = Command::new("/bin/sh");
-    let script = format!("ulimit -c 0; ulimit -v {} && exec \"$@\"", guest.memory / 1024);
+    let (memory, seconds) = (guest.memory / 1024, processor_seconds(time));
+    let script = format!("ulimit -c 0; ulimit -t {seconds}; ulimit -v {memory} && exec \"$@\"");
     shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(dir) = command.get_current_dir() {
@@ -318,11 +320,19 @@ fn by_shell(command: &Command, guest: Guest) -> io::Result<Command> {
     Ok(shell)
 }
 
-/// Memory and cores, from outside.
-fn limit(pid: Pid, guest: &Guest) {
+/// The most that a process can have of the processors in this time, rounded up.
+fn processor_seconds(time: Duration) -> u64 {
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    (time.as_secs() + 1).saturating_mul(processors)
+}
+
+/// Memory, processor time and core files, from outside.
+fn limit(pid: Pid, guest: &Guest, time: Duration) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
-    for (resource, most) in [(Resource::As, guest.memory), (Resource::Core, 0)] {
+    let limits =
+        [(Resource::As, guest.memory), (Resource::Core, 0), (Resource::Cpu, processor_seconds(time))];
+    for (resource, most) in limits {
         if let Err(error) = prlimit(Some(pid), resource, limit(most)) {
             let level = if TOLD.swap(true, Ordering::SeqCst) { log::Level::Debug } else { log::Level::Warn };
             log::log!(level, "process {} goes without its limit of {resource:?}: {error}", pid.as_raw_pid());

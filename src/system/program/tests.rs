@@ -108,10 +108,23 @@ fn a_program_that_is_not_wanted_any_more_is_killed() {
 #[test]
 fn a_guest_has_its_limits() {
     // The shell has them when it looks, since it takes longer to begin than the server to set them; to be sure, it waits.
-    let script = "sleep 1; ulimit -v; ulimit -c; cat /proc/self/oom_score_adj";
+    let script = "sleep 1; ulimit -v; ulimit -c; cat /proc/self/oom_score_adj; ulimit -t";
     let ended = shell(script, b"", limits(20_000));
     let printed = String::from_utf8(ended.printed).unwrap();
-    assert_eq!(printed.split_whitespace().collect::<Vec<_>>(), ["524288", "0", "1000"]);
+    let seconds = processor_seconds(Duration::from_secs(20)).to_string();
+    assert_eq!(printed.split_whitespace().collect::<Vec<_>>(), ["524288", "0", "1000", &seconds]);
+}
+
+#[test]
+fn one_that_nobody_looks_after_any_more_ends_when_it_had_the_processors_for_its_time() {
+    let mut command = Command::new("sh");
+    let running =
+        Running::start(command.args(["-c", "while :; do :; done"]), Vec::new(), limits(10)).unwrap();
+    let pid = running.group.unwrap();
+    // As if the server had been killed.
+    std::mem::forget(running);
+    let status = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).unwrap().unwrap();
+    assert_eq!(status.terminating_signal(), Some(Signal::KILL.as_raw()));
 }
 
 #[test]
@@ -156,11 +169,13 @@ fn one_that_leaves_its_group_is_killed_all_the_same() {
 #[test]
 fn a_shell_sets_the_limits_where_nobody_else_can() {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -v; ulimit -c; echo $A \"$B\" $1; pwd", "x", "a b"]);
+    command.args(["-c", "ulimit -v; ulimit -c; ulimit -t; echo $A \"$B\" $1; pwd", "x", "a b"]);
     command.env_clear().env("A", "1").current_dir("/");
-    let mut shell = by_shell(&command, Guest { memory: 64 << 20 }).unwrap();
+    let time = Duration::from_secs(9);
+    let mut shell = by_shell(&command, Guest { memory: 64 << 20 }, time).unwrap();
     let ended = run(&mut shell, Vec::new(), Limits { guest: None, ..limits(10_000) }, None).unwrap();
-    assert_eq!(String::from_utf8(ended.printed).unwrap(), "65536\n0\n1  a b\n/\n", "{:?}", ended.status);
-    let error = by_shell(&Command::new("/nowhere"), Guest { memory: 64 << 20 }).unwrap_err();
+    let printed = format!("65536\n0\n{}\n1  a b\n/\n", processor_seconds(time));
+    assert_eq!(String::from_utf8(ended.printed).unwrap(), printed, "{:?}", ended.status);
+    let error = by_shell(&Command::new("/nowhere"), Guest { memory: 64 << 20 }, time).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
