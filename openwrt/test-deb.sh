@@ -27,7 +27,7 @@ EOF
 passed 'it holds these files, owners and modes'
 
 root=$work/pi
-mkdir -p "$root"/{bin,dev,etc,tmp,var/lib/tega,var/lib/dpkg/{info,updates,triggers},usr/bin}
+mkdir -p "$root"/{bin,dev,etc,tmp,var/lib/dpkg/{info,updates,triggers},usr/bin}
 touch "$root/var/lib/dpkg/"{status,available}
 mknod -m 666 "$root/dev/null" c 1 3
 cp "$(command -v busybox)" "$root/bin/busybox"
@@ -35,7 +35,12 @@ chroot "$root" /bin/busybox --install -s /bin
 # A systemd that runs, and writes down what it is told. The unit is as masked as can be where there is a file /masked.
 mkdir -p "$root/run/systemd/system"
 printf '#!/bin/sh\necho "$@" >> /told\n[ ! -e /masked ]\n' > "$root/bin/systemctl"
-printf '#!/bin/sh\necho "$@" > /user\n' > "$root/bin/systemd-sysusers"
+cat > "$root/bin/systemd-sysusers" << 'EOF'
+#!/bin/sh
+echo "$@" > /user
+echo 'tega:x:998:998::/var/lib/tega:/bin/false' > /etc/passwd
+echo 'tega:x:998:' > /etc/group
+EOF
 chmod 755 "$root"/bin/system*
 told() { # what, at least
     tr '\n' ';' < "$root/told" | grep -qF "$1" || fail "systemctl was told $(xargs < "$root/told"), not $1"
@@ -60,6 +65,8 @@ systemd-sysusers --root="$work/users" "$work/tega.conf" 2>/dev/null
 grep -q '^tega:.*:/var/lib/tega:.*nologin$' "$work/users/etc/passwd" || fail 'there is no user tega'
 grep -qx 'User=tega' debian/tega.service || fail 'the unit has another user'
 passed 'the server has a user of its own, whom root can give a file to'
+[ "$(stat -c '%u:%g %a' "$root/var/lib/tega")" = '998:998 700' ] || fail 'the directory is not its own before the first start'
+passed 'in a directory that is there before the first start'
 echo 'TEGA_OPTIONS="--id pi1"' > "$root/etc/default/tega"
 debian -i "$deb"
 grep -q pi1 "$root/etc/default/tega" || fail 'installing again keeps the options'
@@ -143,11 +150,21 @@ passed 'plugins may run nicely in it'
 options=$(sed -n '/TEGA_OPTIONS="--global/,/"$/{s/^# *//;s/^TEGA_OPTIONS=//;s/"//g;p}' debian/default | xargs)
 mkdir -p "$root/var/lib/tega"
 install -m 600 /dev/stdin "$root/var/lib/tega/token" <<< tega_0123456789abcdef
+# By an emulator where it's another machine's.
+emulator=
+for emulator in '' arm aarch64; do
+    if [ -n "$emulator" ]; then
+        command -v "qemu-$emulator-static" > /dev/null || continue
+        cp "$(command -v "qemu-$emulator-static")" "$root/emulator"
+        emulator=/emulator
+    fi
+    ! chroot "$root" $emulator /usr/bin/tega version > /dev/null 2>&1 || break
+done
 # shellcheck disable=SC2086 # words
-if ! chroot "$root" /usr/bin/tega help serve >/dev/null 2>&1; then
+if ! chroot "$root" $emulator /usr/bin/tega help serve >/dev/null 2>&1; then
     echo "not tested: the example of /etc/default/tega, by a program that doesn't run here"
 else
-    said=$(chroot "$root" /bin/timeout 2 /usr/bin/tega serve --data /var/lib/tega --socket /tega.sock --listen 127.0.0.1:0 \
+    said=$(chroot "$root" /bin/timeout 4 $emulator /usr/bin/tega serve --data /var/lib/tega --socket /tega.sock --listen 127.0.0.1:0 \
         $options 2>&1) || :
     grep -q '^listening on' <<< "$said" || fail "the example of /etc/default/tega doesn't start: $said"
     passed 'the example of /etc/default/tega starts'

@@ -34,11 +34,11 @@ pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         return out.value(Form::Json, &Path::TOP, &sessions);
     }
     let sessions = sessions.as_list().map_or(&[][..], |list| list.items());
-    let mut names: Vec<&str> = vec!["tega_id"];
+    let (mut names, mut others): (Vec<&str>, Vec<&str>) = (vec!["tega_id"], Vec::new());
     for (name, _) in sessions.iter().filter_map(Value::as_object).flat_map(|object| object.members()) {
-        let is_word = sessions.iter().filter_map(|s| s.get(name)).all(|told| told.as_object().is_none());
-        if is_word && !names.contains(&name.as_str()) {
-            names.push(name);
+        let is_word = || sessions.iter().filter_map(|s| s.get(name)).all(|told| told.as_object().is_none());
+        if !names.contains(&name.as_str()) && !others.contains(&name.as_str()) {
+            if is_word() { names.push(name) } else { others.push(name) }
         }
     }
     let mut rows = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];

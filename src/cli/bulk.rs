@@ -218,22 +218,20 @@ fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> 
     whole(&path, &value)?;
     one_root(&path, &value)?;
     if path.is_empty() {
-        return commit_import(typed, roots_of(&value)?);
+        return all_roots(remote, &value);
     }
     let write = Write { by: remote.by.clone(), ..Write::default() };
     remote.change(&Route::Put { path, write, ephemeral: false }, Some(&value)).map(drop)
 }
 
-/// That a file with all roots isn't put below one of them as if it were its tree.
+/// That a file with all roots isn't put below one of them as if it were its tree: nobody would know its keys for such there.
 fn one_root(path: &Path, value: &Value) -> Result<(), Fault> {
-    match secret::first_hidden(&Path::TOP, value) {
-        Some(at) if !path.is_empty() => Err(Fault::error(format!(
-            "it looks like an export of all roots, without secrets: {at} is {}; one with --secrets goes back with \
-             `tega import / FILE`",
-            secret::HIDDEN
-        ))),
-        _ => Ok(()),
+    if path.is_empty() || secret::hide(&Path::TOP, value).1 == 0 {
+        return Ok(());
     }
+    Err(Fault::error(
+        "it looks like an export of all roots, with the keys of routers in it: `tega import / FILE` puts those back",
+    ))
 }
 
 /// That nothing is put in place of what an export left out.
@@ -266,20 +264,29 @@ fn flat_ops(text: &str) -> Result<Vec<Value>, Fault> {
     if ops.is_empty() { Err(Fault::error("no PATH=JSON line in it")) } else { Ok(ops) }
 }
 
-/// An export of the top: each member is a root.
-fn roots_of(value: &Value) -> Result<Vec<Value>, Fault> {
-    let object = value.as_object().ok_or_else(|| {
+/// Puts each member of an export of the top in place of the root of that name.
+fn all_roots(remote: &mut Remote, value: &Value) -> Result<(), Fault> {
+    let roots = value.as_object().ok_or_else(|| {
         Fault::error(format!("at the top an object of roots is wanted, and this is {}", value.kind()))
     })?;
-    object
-        .members()
-        .iter()
-        .map(|(root, tree)| {
-            let path = Value::from(Path::from_checked(vec![root.clone()]).to_string());
-            Value::object(vec![("put".into(), path), ("value".into(), tree.clone())])
-                .map_err(|error| Fault::error(error.to_string()))
-        })
-        .collect()
+    let roots = roots.members();
+    let is_long = |tree: &Value| tree.to_string().len() > MAX_TEXT;
+    if let Some((root, _)) = roots.iter().find(|(_, tree)| is_long(tree)) {
+        return Err(Fault::error(format!(
+            "{root} is longer than one transaction takes, {MAX_TEXT} bytes; nothing was imported (an export with --flat goes \
+             into several)"
+        )));
+    }
+    for (at, (root, tree)) in roots.iter().enumerate() {
+        let write = Write { by: remote.by.clone(), ..Write::default() };
+        let path = Path::from_checked(vec![root.clone()]);
+        let done = remote.change(&Route::Put { path, write, ephemeral: false }, Some(tree));
+        done.map_err(|fault| Fault {
+            message: format!("{root}: {}; {at} of {} roots are imported", fault.message, roots.len()),
+            ..fault
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -303,11 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn an_export_of_the_top_is_a_put_for_each_root() {
-        let ops = roots_of(&words::json(r#"{"a":{"x":1},"b.c":{}}"#).unwrap()).unwrap();
-        let texts: Vec<String> = ops.iter().map(Value::to_string).collect();
-        assert_eq!(texts, [r#"{"put":"a","value":{"x":1}}"#, r#"{"put":"[\"b.c\"]","value":{}}"#]);
-        assert!(roots_of(&Value::from(1i64)).is_err());
+    fn an_export_of_all_roots_is_not_taken_for_one_of_them() {
+        let root = Path::parse("all").unwrap();
+        let all = Value::parse(r#"{"r1":{"uci":{"wireless":{"w":{"key":"x"}}}},"lan":{"ip":1}}"#).unwrap();
+        assert!(one_root(&root, &all).unwrap_err().message.contains("tega import / FILE"));
+        assert!(one_root(&Path::TOP, &all).is_ok());
+        // A router's own tree has them elsewhere.
+        assert!(one_root(&root, all.get("r1").unwrap()).is_ok());
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn columns(rows: &[(String, &str)], out: &mut String) {
     let width = rows.iter().map(|(left, _)| wide(left)).filter(|width| *width <= MAX_LEFT).max().unwrap_or(0);
     let margin = format!("\n{}", " ".repeat(width + 4));
     for (left, right) in rows {
-        for (at, line) in broken(left, WIDTH - 2).iter().enumerate() {
+        for (at, line) in broken(left, WIDTH - 4).iter().enumerate() {
             let _ =
                 write!(out, "{}  {}{line}", if at > 0 { "\n" } else { "" }, if at > 0 { "  " } else { "" });
         }

@@ -343,11 +343,12 @@ const IMPORT: &[Flag] = &[
     Flag::InsecureLink,
 ];
 const IMPORT_MORE: &str = "NAME.json and NAME.yaml become the root NAME, in place of what it was. A first argument that is no file is the path\n\
-to put the one file at; / is for an export of all roots. NAME.flat and --flat hold PATH=JSON lines, which are put beside\n\
-what is there. - reads standard input. Lines or roots that are more than one transaction takes (10,000 operations,\n\
-1 MiB) are committed as several.";
+to put the one file at; / is for an export of all roots, each of which is put in place of what it was. NAME.flat and --flat hold PATH=JSON lines, which are put beside\n\
+what is there. - reads standard input. Lines that are more than one transaction takes (10,000 operations, 1 MiB) are\n\
+committed as several.";
 const LOG: &[Flag] = &[Flag::Data, Flag::Json, Flag::Secrets, Flag::Repair];
-const LOG_MORE: &str = "Keys and passwords of routers, which are options below ROOT.uci, are shown as *** without --secrets; the file has them.";
+const LOG_MORE: &str = "Keys and passwords of routers, which are options below ROOT.uci, are shown as *** without --secrets,\n\
+and so are the checksums by which short ones could be guessed; the file has them.";
 const TOKEN: &[Flag] = &[
     Flag::Read,
     Flag::Write,

@@ -28,6 +28,9 @@ const STOP_TIME: Duration = Duration::from_millis(200);
 /// The most files that are remembered as told of.
 const MAX_TOLD: usize = 1_000;
 
+/// How many are told one by one of a look through the directories.
+const MAX_LINES: usize = 10;
+
 pub(super) struct Engine {
     desk: Arc<Desk>,
     dirs: Vec<PathBuf>,
@@ -37,7 +40,7 @@ pub(super) struct Engine {
     runs: BTreeMap<u32, Run>,
     ears: BTreeMap<Name, Ear>,
     tend_at: u64,
-    told: BTreeSet<PathBuf>,
+    told: BTreeSet<(PathBuf, &'static str)>,
 }
 
 /// A program that runs, and for what.
@@ -359,16 +362,24 @@ impl Engine {
         }
     }
 
-    /// Tells once of files in a plugin directory that are none.
+    /// Tells once of files in a plugin directory that are none, and of so many: it may be a directory of something else.
     fn tell_of(&mut self, passed: Vec<(PathBuf, &'static str)>) {
-        for (file, why) in passed {
-            if self.told.len() >= MAX_TOLD || self.told.contains(&file) {
-                continue;
+        let room = MAX_TOLD.saturating_sub(self.told.len());
+        let new: Vec<_> = passed.into_iter().filter(|it| !self.told.contains(it)).take(room).collect();
+        let mut left = 0;
+        for (at, passed) in new.into_iter().enumerate() {
+            if at < MAX_LINES {
+                let (file, why) = &passed;
+                let is_python = file.extension().is_some_and(|extension| extension == "py");
+                let python = if is_python { "; a plugin of the original's can't run here" } else { "" };
+                log::warn!("{} is no plugin: {why}{python}", file.display());
+            } else {
+                left += 1;
             }
-            let is_python = file.extension().is_some_and(|extension| extension == "py");
-            let python = if is_python { "; a plugin of the original's can't run here" } else { "" };
-            log::warn!("{} is no plugin: {why}{python}", file.display());
-            self.told.insert(file);
+            self.told.insert(passed);
+        }
+        if left > 0 {
+            log::warn!("and {left} other files of the plugin directories are none");
         }
     }
 

@@ -119,6 +119,8 @@ pub(super) struct Message {
     pub text: String,
     /// It's a refusal or a failure.
     pub bad: bool,
+    /// A key was pressed since: it covers nothing any more.
+    pub seen: bool,
     until: u64,
 }
 
@@ -263,12 +265,14 @@ impl App {
 
     /// Tells the user.
     pub(super) fn say(&mut self, text: impl Into<String>) {
-        self.message = Some(Message { text: text.into(), bad: false, until: self.now + MESSAGE_TIME });
+        self.message =
+            Some(Message { text: text.into(), bad: false, seen: false, until: self.now + MESSAGE_TIME });
     }
 
     /// Tells the user what went wrong.
     pub(super) fn complain(&mut self, text: impl Into<String>) {
-        self.message = Some(Message { text: text.into(), bad: true, until: self.now + 2 * MESSAGE_TIME });
+        self.message =
+            Some(Message { text: text.into(), bad: true, seen: false, until: self.now + 2 * MESSAGE_TIME });
     }
 
     /// Shows another screen.
@@ -306,6 +310,9 @@ impl App {
     }
 
     fn key(&mut self, key: KeyEvent) {
+        if let Some(message) = &mut self.message {
+            message.seen = true;
+        }
         if self.ahead.until.is_some() {
             if key.code == KeyCode::Esc {
                 self.ahead_over();

@@ -83,7 +83,7 @@ impl Drift {
                 Some(found) => {
                     if before.is_none() {
                         match found.lines.as_slice() {
-                            [] => log::warn!("{name} was edited here: {}", found.note),
+                            [] => log::warn!("{name} isn't what was confirmed: {}", found.note),
                             [one] => log::warn!("{name} was edited here: {one}"),
                             lines => log::warn!("{name} was edited here: {} differences", lines.len()),
                         }

@@ -421,12 +421,7 @@ impl Engine {
         // Elsewhere the newest of the tree isn't what the files are to be.
         let packages = match state {
             State::Confirmed => plan::said(&self.store.view(), &self.root).and_then(|said| said.packages),
-            _ => self
-                .journal
-                .memory()
-                .confirmed
-                .as_ref()
-                .and_then(|it| plan::said_by(&self.store, &self.root, it.mark)),
+            _ => self.trial.told().confirmed.and_then(|mark| plan::said_by(&self.store, &self.root, mark)),
         };
         let (config, base) = (self.journal.config(), &self.journal.memory().base);
         if self.drift.look(config, base, packages.as_deref(), &self.options.secrets) {

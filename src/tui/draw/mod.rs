@@ -263,14 +263,10 @@ fn footer(frame: &mut Frame<'_>, app: &App, area: Rect) {
         let role = if message.bad { Role::Warning } else { Role::Plain };
         let sign = if message.bad { "! " } else { "" };
         let text = format!("{sign}{}", app.look.clean(&message.text));
-        // What to do often stands at the end: a long one takes lines of what is above.
-        let lines = words::broken(&text, usize::from(area.width));
-        let height = u16::try_from(lines.len().min(MAX_MESSAGE)).unwrap_or(1).min(area.y + 1);
-        let place = Rect::new(area.x, area.y + 1 - height, area.width, height);
-        Clear.render(place, frame.buffer_mut());
-        for (at, line) in (0..height).zip(lines) {
-            put(frame, place, at, vec![Span::styled(line, app.look.style(role))]);
-        }
+        // What to do often stands at the end: a long one takes lines of what is above, until the next key.
+        let is_alone = app.form.is_none() && app.prompt.is_none() && app.help.is_none();
+        let most = if message.seen || !is_alone { 1 } else { MAX_MESSAGE };
+        upwards(frame, app, area, &text, (role, most));
         return;
     }
     let mut spans = Vec::new();
@@ -292,6 +288,22 @@ fn footer(frame: &mut Frame<'_>, app: &App, area: Rect) {
     put(frame, area, 0, spans);
 }
 
+/// Draws a text in at most so many lines, of which the last is the area's.
+fn upwards(frame: &mut Frame<'_>, app: &App, area: Rect, text: &str, (role, most): (Role, usize)) {
+    let width = usize::from(area.width);
+    let mut lines = words::broken(text, width);
+    if lines.len() > most {
+        let rest = lines.split_off(most.saturating_sub(1)).join(" ");
+        lines.push(cut(&rest, width, app.look.glyphs.more));
+    }
+    let height = u16::try_from(lines.len()).unwrap_or(1).min(area.y + 1);
+    let place = Rect::new(area.x, area.y + 1 - height, area.width, height);
+    Clear.render(place, frame.buffer_mut());
+    for (at, line) in (0..height).zip(lines) {
+        put(frame, place, at, vec![Span::styled(line, app.look.style(role))]);
+    }
+}
+
 fn prompt(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let Some(prompt) = &app.prompt else { return };
     let note = if prompt.note.is_empty() && matches!(prompt.what, super::prompt::For::Find(_)) {
@@ -302,7 +314,13 @@ fn prompt(frame: &mut Frame<'_>, app: &App, area: Rect) {
     Clear.render(area, frame.buffer_mut());
     let label = app.look.clean(&prompt.label);
     let used = Span::raw(label.as_str()).width();
-    let shown_note = cut(&app.look.clean(&note), usize::from(area.width) / 2, app.look.glyphs.more);
+    let note = app.look.clean(&note);
+    let mut shown_note = cut(&note, usize::from(area.width) / 2, app.look.glyphs.more);
+    if shown_note != note && prompt.offered.is_empty() {
+        shown_note.clear();
+        let above = Rect::new(area.x, area.y.saturating_sub(1), area.width, 1);
+        upwards(frame, app, above, &note, (Role::Hint, MAX_MESSAGE));
+    }
     let room = usize::from(area.width).saturating_sub(used + Span::raw(shown_note.as_str()).width() + 2);
     let (text, before) = prompt.line.window(room.max(1));
     let (text, at) = (app.look.clean(&text), Span::raw(app.look.clean(&before)).width());

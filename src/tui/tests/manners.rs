@@ -37,6 +37,28 @@ fn the_help_lists_the_keys_of_the_screen() {
 }
 
 #[test]
+fn a_long_message_is_shown_whole_until_the_next_key_and_then_on_one_line() {
+    let mut stage = stage((40, 10));
+    stage
+        .app
+        .complain("this can't be done for a reason that takes more than a line, and the end says what to do");
+    stage.has("! this can't be done for a reason that");
+    stage.has("what to do");
+    stage.keys("j");
+    stage.has("! this can't be done for a reason that …");
+    stage.lacks("what to do");
+}
+
+#[test]
+fn what_is_wrong_with_an_answer_is_shown_whole_above_it() {
+    let mut stage = stage((40, 10));
+    stage.keys("atest key<enter>");
+    stage.has("path \"test key\": ' ' at byte 4 can't");
+    stage.has("write the key as");
+    stage.has("add to lan: test key");
+}
+
+#[test]
 fn a_server_that_is_away_is_said_with_the_time_and_everything_stays_readable() {
     for (name, size) in SIZES {
         let mut stage = stage(size);
