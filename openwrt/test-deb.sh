@@ -150,16 +150,8 @@ passed 'plugins may run nicely in it'
 options=$(sed -n '/TEGA_OPTIONS="--global/,/"$/{s/^# *//;s/^TEGA_OPTIONS=//;s/"//g;p}' debian/default | xargs)
 mkdir -p "$root/var/lib/tega"
 install -m 600 /dev/stdin "$root/var/lib/tega/token" <<< tega_0123456789abcdef
-# By an emulator where it's another machine's.
-emulator=
-for emulator in '' arm aarch64; do
-    if [ -n "$emulator" ]; then
-        command -v "qemu-$emulator-static" > /dev/null || continue
-        cp "$(command -v "qemu-$emulator-static")" "$root/emulator"
-        emulator=/emulator
-    fi
-    ! chroot "$root" $emulator /usr/bin/tega version > /dev/null 2>&1 || break
-done
+. tests/emulated.sh
+find_emulator "$root"
 # shellcheck disable=SC2086 # words
 if ! chroot "$root" $emulator /usr/bin/tega help serve >/dev/null 2>&1; then
     echo "not tested: the example of /etc/default/tega, by a program that doesn't run here"

@@ -37,7 +37,7 @@ for script in "${scripts[@]}"; do
     busybox ash -n "$script" || fail "ash -n $script"
 done
 passed 'sh and ash can read every script'
-shellcheck -e SC1091,SC2015 "${scripts[@]}" ./*.sh tests/making.sh || fail shellcheck
+shellcheck -e SC1091,SC2015 "${scripts[@]}" ./*.sh tests/making.sh tests/emulated.sh || fail shellcheck
 passed 'shellcheck has nothing to say'
 
 # A router.
@@ -158,16 +158,8 @@ with "\toption operational 'a b'"
 has 'also those that an option names' '--durability a=memory --durability b=memory ' "$(command_of)"
 cp "$work/config" "$root/etc/config/tega"
 
-# The program of the package in that root, by an emulator where it's another machine's.
-emulator=
-for emulator in '' arm aarch64 mips mipsel; do
-    if [ -n "$emulator" ]; then
-        command -v "qemu-$emulator-static" > /dev/null || continue
-        cp "$(command -v "qemu-$emulator-static")" "$root/emulator"
-        emulator=/emulator
-    fi
-    ! chroot "$root" $emulator /usr/bin/tega version > /dev/null 2>&1 || break
-done
+. tests/emulated.sh
+find_emulator "$root"
 program() { timeout 20 chroot "$root" $emulator /usr/bin/tega "$@" 2>&1; }
 
 # The other way round: what the program knows, where it can run here. Not for a router's own server are what procd is told
