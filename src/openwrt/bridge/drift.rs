@@ -3,6 +3,7 @@
 //! Files are looked at every two seconds; one whose inode, size and time are what they were isn't read again. What
 //! differs from the tree in layout or comments alone is no drift.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use super::files::{ConfigDir, Look, Sum};
@@ -54,15 +55,16 @@ impl Drift {
         self.proposed.clear();
     }
 
-    /// Looks at the files that were confirmed so. `packages`: what the confirmed version says, where that is known. True:
-    /// something else differs now.
+    /// Looks at the files that were confirmed so. `packages`: what the confirmed version says, where that is known; asked
+    /// for only when a file is another one than before. True: something else differs now.
     pub(super) fn look(
         &mut self,
         config: &ConfigDir,
         base: &BTreeMap<String, Sum>,
-        packages: Option<&[(Key, Value)]>,
+        packages: impl FnOnce() -> Option<Vec<(Key, Value)>>,
         secrets: &Secrets,
     ) -> bool {
+        let packages = LazyCell::new(packages);
         let mut changed = false;
         for (name, confirmed) in base {
             let look = config.look(name);
@@ -74,7 +76,7 @@ impl Drift {
             let found = if sum.as_ref() == Some(confirmed) {
                 None
             } else {
-                self.differs(config, name, sum, packages, secrets)
+                self.differs(config, name, sum, packages.as_deref(), secrets)
             };
             let before = self.found.get(name);
             changed |=

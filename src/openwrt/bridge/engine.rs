@@ -418,13 +418,13 @@ impl Engine {
 
     fn look_for_drift(&mut self) {
         let state = self.trial.state();
-        // Elsewhere the newest of the tree isn't what the files are to be.
-        let packages = match state {
-            State::Confirmed => plan::said(&self.store.view(), &self.root).and_then(|said| said.packages),
-            _ => self.trial.told().confirmed.and_then(|mark| plan::said_by(&self.store, &self.root, mark)),
+        // Not what the tree says now: a newer version may be refused, reverted, or not even looked at.
+        let confirmed = || {
+            let mark = self.trial.told().confirmed?;
+            plan::said_by(&self.store, &self.root, mark)
         };
         let (config, base) = (self.journal.config(), &self.journal.memory().base);
-        if self.drift.look(config, base, packages.as_deref(), &self.options.secrets) {
+        if self.drift.look(config, base, confirmed, &self.options.secrets) {
             self.tell();
         }
         if state == State::Confirmed {
