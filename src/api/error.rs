@@ -182,7 +182,10 @@ impl From<store::Error> for Refusal {
             NotFound { path } => Refusal::not_found(&path),
             NoVersion { root, version } => Refusal {
                 expected: Some(version),
-                ..Refusal::new("not_found", format!("version {version} of {root} isn't kept; its history lists those that are"))
+                ..Refusal::new(
+                    "not_found",
+                    format!("version {version} of {root} isn't kept; its history lists those that are"),
+                )
             },
             NoTransaction { txid } => {
                 Refusal::new("not_found", format!("no transaction {txid:?}; it never was, or it expired"))

@@ -34,13 +34,14 @@ pub(super) fn sessions(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
         return out.value(Form::Json, &Path::TOP, &sessions);
     }
     let sessions = sessions.as_list().map_or(&[][..], |list| list.items());
-    let (mut names, mut others): (Vec<&str>, Vec<&str>) = (vec!["tega_id"], Vec::new());
+    let mut names: Vec<&str> = vec!["tega_id"];
     for (name, _) in sessions.iter().filter_map(Value::as_object).flat_map(|object| object.members()) {
-        let is_word = || sessions.iter().filter_map(|s| s.get(name)).all(|told| told.as_object().is_none());
-        if !names.contains(&name.as_str()) && !others.contains(&name.as_str()) {
-            if is_word() { names.push(name) } else { others.push(name) }
+        if !names.contains(&name.as_str()) {
+            names.push(name);
         }
     }
+    let is_word = |told: Option<&Value>| told.and_then(Value::as_object).is_none();
+    names.retain(|name| sessions.iter().all(|session| is_word(session.get(name))));
     let mut rows = vec![names.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
     for session in sessions {
         rows.push(names.iter().map(|name| cell(session.get(name))).collect());

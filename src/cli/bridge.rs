@@ -26,10 +26,6 @@ const WITH_UCI: [(Flag, &str); 7] = [
     (Flag::UciSecret, "--uci-secret"),
 ];
 
-/// The actions of `tega uci`.
-const ACTIONS: [&str; 11] =
-    ["check", "export", "show", "import", "adopt", "status", "diff", "confirm", "revert", "retry", "recover"];
-
 /// The bridge that the options of `serve` mean.
 pub(super) fn options(typed: &Typed) -> Result<Option<Options>, Fault> {
     if !typed.has(Flag::Uci) {
@@ -103,8 +99,8 @@ pub(super) fn bridge(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
             note(&done.map_err(Fault::error)?);
             Ok(())
         }
-        [action, ..] if !ACTIONS.contains(action) => {
-            let near = parse::nearest(action, ACTIONS.into_iter());
+        [action, ..] if !actions(typed).any(|known| known == *action) => {
+            let near = parse::nearest(action, actions(typed));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             Err(Fault::usage(format!("uci: no action {action:?}{hint}; usage: tega uci {}", typed.row.args)))
         }
@@ -113,6 +109,11 @@ pub(super) fn bridge(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
             typed.row.args
         ))),
     }
+}
+
+/// The actions, as the table of verbs has them.
+fn actions(typed: &Typed) -> impl Iterator<Item = &'static str> {
+    typed.row.args.split(|c: char| !c.is_ascii_lowercase()).filter(|word| !word.is_empty())
 }
 
 fn act(typed: &Typed, verb: UciVerb, packages: Vec<String>) -> Result<Value, Fault> {
@@ -184,6 +185,17 @@ mod tests {
 
     fn typed(line: &str) -> Typed {
         super::super::parse::parse(format!("serve {line}").split_whitespace().map(Into::into)).unwrap()
+    }
+
+    #[test]
+    fn an_action_that_is_none_is_told_with_the_one_that_may_be_meant() {
+        let said = |line: &str| {
+            let typed = super::super::parse::parse(line.split_whitespace().map(Into::into)).unwrap();
+            bridge(&typed, &mut Out::new()).unwrap_err().message
+        };
+        assert!(said("uci chck f").starts_with("uci: no action \"chck\"; did you mean check?; usage: "));
+        assert!(said("uci frobnicate").starts_with("uci: no action \"frobnicate\"; usage: "));
+        assert!(said("uci confirm f").starts_with("uci: too many arguments, or too few; usage: "));
     }
 
     #[test]

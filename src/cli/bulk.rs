@@ -32,7 +32,7 @@ pub(super) fn commit(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
     let said = |error: crate::value::ValueError| Fault::error(error.to_string());
     let remote = Remote::new(typed)?;
     let (key, target) = (remote.key()?, remote.target().clone());
-    let id = live::session_id(remote.by)?;
+    let id = live::session_id(remote.by.clone())?;
     let ops = Value::list(ops).map_err(said)?;
     let body = Value::object(vec![("ops".into(), ops), ("request_id".into(), Value::from(key.as_str()))]);
     let body = body.map_err(said)?.to_string();
@@ -62,10 +62,7 @@ pub(super) fn commit(typed: &Typed, ops: Vec<Value>) -> Result<(), Fault> {
         }
     }
     let fault = unknown.unwrap_or_else(|| Fault::new(Exit::Unknown, "no answer"));
-    Err(Fault {
-        message: format!("{}; --request-id {key} repeats it without doing it twice", fault.message),
-        ..fault
-    })
+    Err(Fault { message: fault.message + &remote.repeats(&key), ..fault })
 }
 
 /// `tega tx`
@@ -187,7 +184,7 @@ pub(super) fn import(typed: &Typed, out: &mut Out) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Imports a file in one transaction.
+/// Imports a file in one transaction, or where it has all roots or lines for more than one, in several.
 fn one(typed: &Typed, remote: &mut Remote, place: Option<&Path>, file: &str) -> Result<(), Fault> {
     let (format, name) = kind_of(file, typed);
     let text = if file == "-" {

@@ -110,6 +110,8 @@ pub(super) struct Remote {
     is_named: bool,
     client: Client,
     key: Option<String>,
+    /// The verb has an option for it.
+    takes_key: bool,
 }
 
 impl Remote {
@@ -117,7 +119,8 @@ impl Remote {
     pub(super) fn new(typed: &Typed) -> Result<Remote, Fault> {
         let key = typed.last(Flag::RequestId).map(String::from);
         let client = Client::new(server(typed)?);
-        Ok(Remote { by: tega_id(typed)?, is_named: is_named(typed), client, key })
+        let takes_key = typed.row.flags.contains(&Flag::RequestId);
+        Ok(Remote { by: tega_id(typed)?, is_named: is_named(typed), client, key, takes_key })
     }
 
     /// Where it is.
@@ -144,10 +147,18 @@ impl Remote {
         let answer = self.send(Request::of(route).once(&key), body);
         answer.map_err(|mut fault| {
             if fault.exit == Exit::Unknown {
-                fault.message.push_str(&format!("; --request-id {key} repeats it without doing it twice"));
+                fault.message.push_str(&self.repeats(&key));
             }
             fault
         })
+    }
+
+    /// What to do where the outcome is unknown, if the verb can do it.
+    pub(super) fn repeats(&self, key: &str) -> String {
+        match self.takes_key {
+            true => format!("; --request-id {key} repeats it without doing it twice"),
+            false => String::new(),
+        }
     }
 
     /// Asks for something that can't be told from its repetition, such as a call of a function: it is sent once.
@@ -197,5 +208,30 @@ impl Remote {
             None => Ok(answer),
             Some(refusal) => Err(refused(self.target(), &refusal)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repetition_is_offered_only_by_verbs_that_can_repeat() {
+        let remote = |line: &str| {
+            let typed = super::super::parse::parse(line.split_whitespace().map(Into::into)).unwrap();
+            Remote::new(&typed).unwrap()
+        };
+        assert!(remote("put a 1 --url http://127.0.0.1:1").repeats("k").contains("--request-id k"));
+        assert_eq!(remote("import a f --url http://127.0.0.1:1").repeats("k"), "");
+    }
+
+    #[test]
+    fn where_nobody_named_a_server_the_way_to_one_is_told() {
+        let typed = |line: &str| super::super::parse::parse(line.split_whitespace().map(Into::into)).unwrap();
+        let mut remote = Remote::new(&typed("get a --url http://127.0.0.1:1")).unwrap();
+        let said = |remote: &Remote| remote.lost(Exit::Unreachable, "away").message;
+        assert_eq!(said(&remote), "http://127.0.0.1:1: away");
+        remote.is_named = false;
+        assert!(said(&remote).contains("--url or TEGA_URL") && said(&remote).contains("`tega serve`"));
     }
 }

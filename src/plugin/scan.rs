@@ -70,12 +70,7 @@ impl Scan {
             if !meta.is_file() {
                 continue;
             }
-            let why = match () {
-                () if !is_name(name) => "a plugin's name has letters, digits, - and _ only",
-                () if meta.mode() & 0o100 == 0 => "it isn't executable (chmod 755)",
-                () => "",
-            };
-            if !why.is_empty() {
+            if let Some(why) = no_plugin(name, &meta) {
                 self.passed.push((file, why));
                 continue;
             }
@@ -101,6 +96,14 @@ impl Scan {
         let Some(dir) = real.parent() else { return Ok(()) };
         check(dir, &fs::metadata(dir).map_err(|error| format!("{}: {error}", dir.display()))?)
     }
+}
+
+/// Why a file isn't meant to be a plugin.
+fn no_plugin(name: &str, meta: &Metadata) -> Option<&'static str> {
+    if !is_name(name) {
+        return Some("a plugin's name has letters, digits, - and _ only");
+    }
+    (meta.mode() & 0o100 == 0).then_some("it isn't executable (chmod 755)")
 }
 
 /// Refuses what others than root and the server's own user may write: whoever may, could run what they like as this server.
