@@ -45,7 +45,7 @@ pub const VERBS: &[VerbRow] = &[
         "ROOT N",
         (2, 2),
         "make a kept version the present one; -1: one back",
-        REMOTE,
+        ROLLBACK,
         "",
     ),
     verb(Verb::History, "history", "ROOT", (1, 1), "who changed what when", TABLE, ""),
@@ -256,6 +256,7 @@ const TX_MORE: &str = "Each line of standard input is one operation; empty lines
 \x20 if-version N del PATH\n\
 \x20 PATH=JSON                       a line of `tega get --flat`\n\
 \x20 {\"put\": PATH, \"value\": …}       an operation as the WebSocket's COMMIT takes it";
+const ROLLBACK: &[Flag] = &[Flag::RequestId, Flag::Url, Flag::Id, Flag::TokenFile, Flag::InsecureLink];
 const WATCH: &[Flag] = &[
     Flag::Exec,
     Flag::Flat,
